@@ -1,0 +1,38 @@
+# Everything that people do here. `make` alone lists it.
+PORT ?= 8080
+BIN := .venv/bin
+INSTALLED := .venv/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help demo probe test coverage check format lock clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
+
+$(INSTALLED): requirements.lock pyproject.toml scripts/install
+	@scripts/install
+
+demo: $(INSTALLED) ## install, then run the gate with its sample server and a development issuer (PORT=8080)
+	@$(BIN)/tunnelgate demo --port $(PORT)
+
+probe: $(INSTALLED) ## ask a running demo the three questions: list, call, blocked host
+	@$(BIN)/tunnelgate probe --route docs
+
+test: $(INSTALLED) ## install, then run every test
+	@$(BIN)/python -m pytest
+
+coverage: $(INSTALLED) ## run every test and show which branches none of them takes
+	@scripts/coverage
+
+check: $(INSTALLED) ## style, types, and the tests against the built wheel
+	@scripts/check
+
+format: $(INSTALLED) ## put the sources into the agreed form
+	@$(BIN)/ruff check --quiet --fix .
+	@$(BIN)/ruff format .
+
+lock: ## resolve the dependencies anew (needs uv)
+	uv pip compile --quiet --universal --generate-hashes --no-header --python-version 3.11 --all-extras --group dev --output-file requirements.lock pyproject.toml
+
+clean: ## remove what was installed and built
+	rm -rf .venv .state build dist .coverage .mypy_cache .pytest_cache .ruff_cache .hypothesis

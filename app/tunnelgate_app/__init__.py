@@ -1,0 +1,1 @@
+"""The gateway: the `tunnelgate` command, its listeners, and what the demo embeds."""

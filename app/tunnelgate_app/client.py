@@ -1,0 +1,110 @@
+"""Asks a running demo: for a token, and the three questions of the probe."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import httpx2
+import orjson
+
+from tunnelgate_app.demo import BLOCKED_HOST, ISSUER_ROUTE, TUNNEL_DOMAIN, DemoError, DemoRoute, DemoState
+from tunnelgate_app.issuer.app import TOKEN_PATH
+
+TIMEOUT = 30.0  # seconds
+
+_VERSION = "2026-07-28"
+_META = {
+    "io.modelcontextprotocol/protocolVersion": _VERSION,
+    "io.modelcontextprotocol/clientCapabilities": {},
+    "io.modelcontextprotocol/clientInfo": {"name": "tunnelgate-probe", "version": "1"},
+}
+_OK = 200
+_FORBIDDEN = 403
+
+
+class DemoClient:
+    """Talks to a demo over one connection, with the hostname said in `Host` as a tunnel does."""
+
+    def __init__(self, state: DemoState) -> None:
+        self._state = state
+
+    def fetch_token(self, route: DemoRoute, scopes: tuple[str, ...] = ()) -> str:
+        """Return an access token for ``route``; raises :class:`~tunnelgate_app.demo.DemoError`."""
+        form = {"grant_type": "client_credentials", "resource": route.resource(self._state.port)}
+        if scopes:
+            form["scope"] = " ".join(scopes)
+        response = self._post(
+            TOKEN_PATH,
+            f"{ISSUER_ROUTE}.{TUNNEL_DOMAIN}",
+            data=form,
+            auth=(self._state.client_id, self._state.client_secret),
+        )
+        if response.status_code != _OK:
+            raise DemoError(f"the development issuer refused: {response.text}")
+        token: str = response.json()["access_token"]
+        return token
+
+    def probe(self, route: DemoRoute) -> tuple[dict[str, str], list[str]]:
+        """Ask the three questions; return the answers by their keys, and what is wrong with them."""
+        token = self.fetch_token(route)
+        listed = self._call(route, token, "tools/list", {})
+        called = self._call(route, token, "tools/call", {"name": route.tool, "arguments": route.arguments})
+        blocked = self._call(route, token, "tools/list", {}, host=BLOCKED_HOST)
+        answers = {
+            "tools_list_status": str(listed.status_code),
+            "tools_list_body": listed.text,
+            "tool_call_status": str(called.status_code),
+            "tool_call_body": called.text,
+            "blocked_status": str(blocked.status_code),
+            "blocked_body": blocked.text,
+        }
+        return answers, _wrong(route, listed, called, blocked)
+
+    def _call(
+        self, route: DemoRoute, token: str, method: str, params: Mapping[str, Any], host: str | None = None
+    ) -> httpx2.Response:
+        headers = {
+            "authorization": f"Bearer {token}",
+            "accept": "application/json, text/event-stream",
+            "content-type": "application/json",
+            "mcp-protocol-version": _VERSION,
+            "mcp-method": method,
+        }
+        if "name" in params:
+            headers["mcp-name"] = str(params["name"])
+        message = {"jsonrpc": "2.0", "id": 1, "method": method, "params": {**params, "_meta": _META}}
+        return self._post("/mcp", host or route.hostname, headers=headers, content=orjson.dumps(message))
+
+    def _post(
+        self, path: str, host: str, headers: Mapping[str, str] | None = None, **options: Any
+    ) -> httpx2.Response:
+        try:
+            with httpx2.Client(timeout=TIMEOUT, trust_env=False) as http:
+                return http.post(
+                    self._state.gate + path, headers={**(headers or {}), "host": host}, **options
+                )
+        except httpx2.HTTPError as error:
+            raise DemoError(
+                f"nothing answers at {self._state.gate} ({error}); start the demo first"
+            ) from None
+
+
+def _wrong(
+    route: DemoRoute, listed: httpx2.Response, called: httpx2.Response, blocked: httpx2.Response
+) -> list[str]:
+    wrong: list[str] = []
+    names = [tool["name"] for tool in _result(listed).get("tools", [])]
+    if sorted(names) != sorted(route.tools):
+        wrong.append(f"the list should be exactly {', '.join(route.tools)}")
+    if called.status_code != _OK or _result(called).get("isError", True):
+        wrong.append(f"the call of {route.tool} should have succeeded")
+    if blocked.status_code != _FORBIDDEN:
+        wrong.append(f"{BLOCKED_HOST} should have been refused")
+    return wrong
+
+
+def _result(response: httpx2.Response) -> dict[str, Any]:
+    try:
+        result: dict[str, Any] = response.json().get("result", {})
+    except (ValueError, AttributeError):
+        return {}
+    return result

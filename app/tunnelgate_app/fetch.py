@@ -1,0 +1,29 @@
+"""Fetches small documents from issuers."""
+
+import httpx2
+
+TIMEOUT = 5.0  # seconds
+_OK = 200
+MAX_DOCUMENT = 256 * 1024  # octets; a set of keys is a few thousand
+
+
+async def fetch(url: str) -> bytes:
+    """Return the body at ``url``; no redirects, no proxies of the environment.
+
+    Raises :class:`OSError` for every way in which that can fail.
+    """
+    try:
+        async with (
+            httpx2.AsyncClient(timeout=TIMEOUT, trust_env=False, follow_redirects=False) as client,
+            client.stream("GET", url, headers={"accept": "application/json"}) as response,
+        ):
+            if response.status_code != _OK:
+                raise OSError(f"status {response.status_code}")
+            body = bytearray()
+            async for chunk in response.aiter_bytes():
+                body += chunk
+                if len(body) > MAX_DOCUMENT:
+                    raise OSError(f"more than {MAX_DOCUMENT} octets")
+            return bytes(body)
+    except httpx2.HTTPError as error:
+        raise OSError(f"{type(error).__name__}: {error}") from error

@@ -1,0 +1,109 @@
+"""The development issuer as an application: metadata, keys and the token endpoint.
+
+Specification: RFC 8414 section 3, RFC 7517 section 5, RFC 6749 section 3.2.
+"""
+
+import ipaddress
+import logging
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from tunnelgate_app.issuer.grants import (
+    AUTHENTICATION_METHODS,
+    GRANT_TYPES,
+    DevelopmentClient,
+    DevelopmentServer,
+    TokenRequest,
+)
+from tunnelgate_app.issuer.signing_key import ALGORITHM, SigningKey
+
+logger = logging.getLogger("tunnelgate.issuer")
+
+METADATA_PATH = "/.well-known/oauth-authorization-server"
+JWKS_PATH = "/jwks.json"
+TOKEN_PATH = "/token"  # noqa: S105 - a path
+PATHS = (METADATA_PATH, JWKS_PATH, TOKEN_PATH)
+
+
+def create_app(
+    *,
+    issuer: str,
+    key_file: str | Path,
+    client_id: str,
+    client_secret: str,
+    resources: Mapping[str, Sequence[str]],
+) -> ASGIApp:
+    """Return the issuer that calls itself ``issuer``.
+
+    ``key_file`` is what :meth:`SigningKey.write` wrote; ``resources`` are what tokens are made for,
+    with the scopes offered for each. Raises :class:`OSError` when the key cannot be read.
+    """
+    key = SigningKey.from_file(Path(key_file))
+    server = DevelopmentServer(issuer, key, DevelopmentClient(client_id, client_secret), resources)
+    document = {
+        "issuer": issuer,
+        "token_endpoint": issuer + TOKEN_PATH,
+        "jwks_uri": issuer + JWKS_PATH,
+        "grant_types_supported": GRANT_TYPES,
+        "response_types_supported": [],
+        "token_endpoint_auth_methods_supported": AUTHENTICATION_METHODS,
+        "token_endpoint_auth_signing_alg_values_supported": [ALGORITHM],
+        "scopes_supported": sorted({scope for scopes in resources.values() for scope in scopes}),
+        "tunnelgate_environment": "development",
+    }
+
+    async def metadata(_: Request) -> Response:
+        return JSONResponse(document)
+
+    async def jwks(_: Request) -> Response:
+        return Response(key.public_set(), media_type="application/jwk-set+json")
+
+    async def token(request: Request) -> Response:
+        form = await request.form()
+        fields = {name: value for name, value in form.multi_items() if isinstance(value, str)}
+        if len(fields) != len(form.multi_items()):
+            return JSONResponse({"error": "invalid_request"}, 400)
+        reply = server.answer(TokenRequest(fields, request.headers))
+        return JSONResponse(dict(reply.body), reply.status, dict(reply.headers))
+
+    logger.warning("development issuer: %s makes tokens for whoever runs this machine", issuer)
+    app = Starlette(
+        routes=[
+            Route(METADATA_PATH, metadata, methods=["GET"]),
+            Route(JWKS_PATH, jwks, methods=["GET"]),
+            Route(TOKEN_PATH, token, methods=["POST"]),
+        ]
+    )
+    return LoopbackOnly(app)
+
+
+class LoopbackOnly:
+    """Answers only connections that never left this machine, at both of their ends."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one ASGI connection."""
+        if scope["type"] == "lifespan" or all(_is_loopback(scope.get(end)) for end in ("client", "server")):
+            await self.app(scope, receive, send)
+            return
+        logger.error("development issuer: refused a connection from beyond loopback")
+        await JSONResponse({"error": "loopback_only"}, 403)(scope, receive, send)
+
+
+def _is_loopback(end: tuple[str, int | None] | None) -> bool:
+    if end is None:
+        return False
+    try:
+        address = ipaddress.ip_address(end[0])
+    except ValueError:
+        return False
+    mapped = getattr(address, "ipv4_mapped", None)
+    return (mapped or address).is_loopback

@@ -1,0 +1,42 @@
+"""How the gateway logs: structlog over the standard library, in colour for people, JSON for machines."""
+
+import logging
+import sys
+from collections.abc import Mapping
+
+import structlog
+
+_LEVELS: Mapping[str, int] = {
+    "debug": logging.DEBUG,
+    "info": logging.INFO,
+    "warn": logging.WARNING,
+    "error": logging.ERROR,
+}
+
+
+def configure_logs(level: str) -> None:
+    """Send every log record of the process to standard error.
+
+    ``level`` is ``debug``, ``info``, ``warn`` or ``error``.
+    """
+    is_terminal = sys.stderr.isatty()
+    shared: list[structlog.types.Processor] = [
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.add_logger_name,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+    ]
+    rendering: list[structlog.types.Processor] = (
+        [structlog.dev.ConsoleRenderer()]
+        if is_terminal
+        else [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
+    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=shared,
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *rendering],
+        )
+    )
+    logging.basicConfig(handlers=[handler], level=_LEVELS[level], force=True)
+    for name in ("httpx2", "httpcore2", "asyncio"):
+        logging.getLogger(name).setLevel(logging.WARNING)

@@ -1,0 +1,1 @@
+"""How a policy is read and checked; :mod:`tunnelgate.policy` has what it consists of."""

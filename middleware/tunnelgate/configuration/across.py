@@ -1,0 +1,74 @@
+"""Faults between two places of a configuration, found in what was given.
+
+They are looked for in the raw values, whatever else is wrong with those, so that a fault in one
+place never hides one between two.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, cast
+
+from tunnelgate.configuration.faults import path_of, show
+from tunnelgate.errors import ConfigurationFault
+
+
+def faults_across(data: Mapping[str, Any]) -> list[ConfigurationFault]:
+    """Return the faults that no single value has."""
+    return [*_issuers(data), *_routes(data)]
+
+
+def _issuers(data: Mapping[str, Any]) -> Iterator[ConfigurationFault]:
+    seen: set[Any] = set()
+    for position, issuer in enumerate(_sequence(_get(_get(data, "oauth"), "issuers"))):
+        path = f"oauth.issuers[{position}]"
+        sources = [name for name in ("jwks_file", "jwks_uri") if _get(issuer, name) is not None]
+        if not sources:
+            yield ConfigurationFault(path, "", "has no keys; name a jwks_file or a jwks_uri")
+        elif len(sources) > 1:
+            yield ConfigurationFault(path, "", "has both a jwks_file and a jwks_uri; which one is meant?")
+        name = _get(issuer, "issuer")
+        if isinstance(name, str) and name in seen:
+            yield ConfigurationFault(f"{path}.issuer", show(name), "stands twice")
+        seen.add(name if isinstance(name, str) else None)
+
+
+def _routes(data: Mapping[str, Any]) -> Iterator[ConfigurationFault]:
+    routes = _get(data, "routes")
+    if not isinstance(routes, Mapping):
+        return
+    issuers = {_get(each, "issuer") for each in _sequence(_get(_get(data, "oauth"), "issuers"))}
+    names: set[str] = set()
+    for key, route in cast("Mapping[str, Any]", routes).items():
+        name = str(key).lower()
+        path = path_of(("routes", str(key)))
+        if name in names:
+            yield ConfigurationFault(path, "", "stands twice; hostnames do not differ by case")
+        names.add(name)
+        if "." not in name and _get(data, "tunnel_domain") is None:
+            yield ConfigurationFault(
+                path, "", "is no full hostname, and there is no tunnel_domain to put it under"
+            )
+        tools = _get(route, "tools")
+        if tools is None and not _get(route, "public_paths"):
+            yield ConfigurationFault(
+                path, "", "lists neither tools nor public_paths, so it would serve nothing"
+            )
+        if tools is not None and not issuers:
+            yield ConfigurationFault(
+                path, "", "has tools, and oauth.issuers trusts nobody to make tokens for them"
+            )
+        for position, issuer in enumerate(_sequence(_get(route, "issuers"))):
+            if issuer not in issuers:
+                yield ConfigurationFault(
+                    f"{path}.issuers[{position}]", show(issuer), "is not one of oauth.issuers"
+                )
+
+
+def _get(holder: Any, name: str) -> Any:
+    if isinstance(holder, Mapping):
+        return cast("Mapping[str, Any]", holder).get(name)
+    return getattr(holder, name, None)
+
+
+def _sequence(value: Any) -> Sequence[Any]:
+    is_sequence = isinstance(value, Sequence) and not isinstance(value, str | bytes)
+    return cast("Sequence[Any]", value) if is_sequence else ()

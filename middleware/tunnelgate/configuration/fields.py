@@ -1,0 +1,129 @@
+"""What single values of a configuration must be like.
+
+Each function returns the value as it will be used, or raises :class:`ValueError` with the end of a
+sentence that begins with the value.
+"""
+
+import re
+from collections.abc import Sized
+from typing import TypeVar
+from urllib.parse import urlsplit
+
+from tunnelgate.hosts import read_hostname
+from tunnelgate.keys import ALGORITHMS
+from tunnelgate.origins import check_origin
+from tunnelgate.reading.address import read_network
+from tunnelgate.tools import check_tool_name
+
+_T = TypeVar("_T", bound=Sized)
+
+_SCOPE = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+")  # RFC 6749 section 3.3
+_PATH = re.compile(r"(?:/[A-Za-z0-9\-._~]+)+")
+_FACTORY = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
+_URL_CHARACTERS = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+")  # what may stand in a quoted header parameter
+_HEADER_NAME = re.compile(r"[A-Za-z0-9-]+")
+_LISTEN = re.compile(r"(?P<host>\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.-]*):(?P<port>[0-9]{1,5})")
+_DURATION = re.compile(r"(?:(?P<h>[0-9]+)h)?(?:(?P<m>[0-9]+)m)?(?:(?P<s>[0-9]+)s)?")
+_MAX_PORT = 65535
+_NEVER_FORWARDED = frozenset({"authorization", "content-length", "host", "transfer-encoding", "x-request-id"})
+
+
+def not_empty(value: _T) -> _T:
+    """Allow nothing empty: an empty list would allow nothing, and is taken for a mistake."""
+    if not value:
+        raise ValueError("is empty, which would allow nothing")
+    return value
+
+
+def hostname(value: str) -> str:
+    """Check a hostname without a port."""
+    return read_hostname(value)
+
+
+def network(value: str) -> str:
+    """Check a network or an address."""
+    read_network(value)
+    return value
+
+
+def scope(value: str) -> str:
+    """Check one OAuth scope."""
+    if _SCOPE.fullmatch(value) is None:
+        raise ValueError("is not one scope: no white space, quotes or backslashes")
+    return value
+
+
+def tool_name(value: str) -> str:
+    """Check one tool by its name."""
+    check_tool_name(value)
+    return value
+
+
+def url_path(value: str) -> str:
+    """Check a path that requests are compared with, octet by octet."""
+    if _PATH.fullmatch(value) is None or any(part in (".", "..") for part in value.split("/")):
+        raise ValueError("is not a path such as /mcp")
+    return value
+
+
+def url(value: str) -> str:
+    """Check an absolute URL without query, fragment or user."""
+    parts = urlsplit(value)
+    if (
+        parts.scheme not in ("http", "https")
+        or not parts.hostname
+        or _URL_CHARACTERS.fullmatch(value) is None
+    ):
+        raise ValueError("is not a URL such as https://login.example.com/")
+    if parts.query or parts.fragment or parts.username or parts.password:
+        raise ValueError("has a query, a fragment or a user, which an identifier does not have")
+    return value
+
+
+def origin(value: str) -> str:
+    """Check a web origin as browsers write it."""
+    check_origin(value)
+    return value
+
+
+def forwarded_header(value: str) -> str:
+    """Return the name of a header that applications may see, in lower case."""
+    name = value.lower()
+    if _HEADER_NAME.fullmatch(name) is None:
+        raise ValueError("is not the name of a header")
+    if name in _NEVER_FORWARDED:
+        raise ValueError("is never forwarded")
+    return name
+
+
+def algorithm(value: str) -> str:
+    """Check a signature algorithm: it is strong, asymmetric and bound to one kind of key."""
+    if value not in ALGORITHMS:
+        raise ValueError(f"is not one of {', '.join(sorted(ALGORITHMS))}")
+    return value
+
+
+def factory(value: str) -> str:
+    """Check a function to import, written ``module:function``."""
+    if _FACTORY.fullmatch(value) is None:
+        raise ValueError("is not module:function")
+    return value
+
+
+def listen_address(value: str) -> str:
+    """Check an address and a port to listen on; no address is every one of this machine."""
+    match = _LISTEN.fullmatch(value)
+    if match is None or int(match["port"]) > _MAX_PORT:
+        raise ValueError("is not address:port, such as 127.0.0.1:8080 or :8080")
+    return value
+
+
+def duration(value: object) -> object:
+    """Return seconds, given them or a text such as ``30s``, ``5m`` or ``1h30m``."""
+    if not isinstance(value, str) or not value:
+        return value
+    match = _DURATION.fullmatch(value)
+    if match is None:
+        raise ValueError("is not a duration such as 30s or 5m")
+    hours, minutes, seconds = (int(part or 0) for part in match.groups())
+    return float(hours * 3600 + minutes * 60 + seconds)

@@ -1,0 +1,115 @@
+"""Where a configuration comes from: one YAML file, and environment variables over it."""
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, cast
+
+import yaml
+from pydantic import BaseModel
+from pydantic_settings import BaseSettings, EnvSettingsSource, SettingsError
+
+from tunnelgate.errors import ConfigurationError, ConfigurationFault
+
+PREFIX = "TUNNELGATE_"
+# Variables that the commands read themselves; every other one with the prefix must be a setting.
+RESERVED = frozenset({"TUNNELGATE_CONFIG", "TUNNELGATE_STATE"})
+
+
+class _StrictLoader(yaml.SafeLoader):
+    """A safe loader that does not let the second of two equal keys win silently."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:  # noqa: FBT001, FBT002 - PyYAML's signature
+        seen: set[Any] = set()
+        for key_node, _ in node.value:
+            key = cast("object", self.construct_object(key_node, deep=True))  # pyright: ignore[reportUnknownMemberType] - the stub leaves the node's type open
+            if not isinstance(key, str):
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"the key {key!r} is not a text", key_node.start_mark
+                )
+            if key in seen:
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"the key {key!r} stands twice", key_node.start_mark
+                )
+            seen.add(key)
+        return super().construct_mapping(node, deep)
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """Return the mapping in a YAML file.
+
+    Raises :class:`~tunnelgate.errors.ConfigurationError` with one sentence when there is none.
+    """
+    try:
+        text = path.read_text("utf-8")
+    except OSError as error:
+        raise _one_fault(path, f"cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise _one_fault(path, "cannot be read: it is not UTF-8") from None
+    try:
+        value: object = yaml.load(text, _StrictLoader)  # noqa: S506 - the loader is a SafeLoader
+    except yaml.MarkedYAMLError as error:
+        line = "" if error.problem_mark is None else f" in line {error.problem_mark.line + 1}"
+        raise _one_fault(path, f"is not YAML{line}: {error.problem}") from None
+    except yaml.YAMLError as error:
+        raise _one_fault(path, f"is not YAML: {error}") from None
+    if not isinstance(value, dict):
+        raise _one_fault(path, "is not a mapping of settings")
+    return cast("dict[str, Any]", value)
+
+
+def read_environment(
+    model: type[BaseModel], data: Mapping[str, Any], environment: Mapping[str, str] | None
+) -> dict[str, Any]:
+    """Return ``data`` with the settings of ``model`` that ``environment`` has laid over it.
+
+    ``TUNNELGATE_CLIENTS__ALLOWED_IPS='["10.0.0.0/8"]'`` is ``clients.allowed_ips``.
+    Raises :class:`~tunnelgate.errors.ConfigurationError` for a variable that is no setting.
+    """
+    variables = os.environ if environment is None else environment
+    ours = {
+        name: value for name, value in variables.items() if name.startswith(PREFIX) and name not in RESERVED
+    }
+    unknown = [
+        ConfigurationFault(name, "", "is not a setting")
+        for name in sorted(ours)
+        if name.removeprefix(PREFIX).split("__")[0].lower() not in model.model_fields
+    ]
+    if unknown:
+        raise ConfigurationError("environment", unknown)
+    source = EnvSettingsSource(
+        cast("type[BaseSettings]", model), env_prefix=PREFIX, env_nested_delimiter="__", case_sensitive=False
+    )
+    source.env_vars = {name.lower(): value for name, value in ours.items()}
+    try:
+        over = source()
+    except SettingsError as error:
+        raise ConfigurationError("environment", [ConfigurationFault(str(error), "", "is not JSON")]) from None
+    merged: dict[str, Any] = _laid_over(data, _decoded(over))
+    return merged
+
+
+def _one_fault(path: Path, sentence: str) -> ConfigurationError:
+    return ConfigurationError(str(path), [ConfigurationFault(str(path), "", sentence)])
+
+
+def _decoded(value: Any) -> Any:
+    """Return ``value`` with the lists and mappings that were written as JSON, at any depth."""
+    if isinstance(value, dict):
+        return {key: _decoded(each) for key, each in cast("dict[str, Any]", value).items()}
+    if isinstance(value, str) and value[:1] in ("[", "{"):
+        try:
+            return json.loads(value)
+        except ValueError:
+            return value  # the check of its field says what it should be
+    return value
+
+
+def _laid_over(below: Any, above: Any) -> Any:
+    if not isinstance(below, Mapping) or not isinstance(above, Mapping):
+        return above
+    merged = dict(cast("Mapping[str, Any]", below))
+    for key, value in cast("Mapping[str, Any]", above).items():
+        merged[key] = _laid_over(merged[key], value) if key in merged else value
+    return merged

@@ -1,0 +1,108 @@
+"""What travels between the layers: one typed record per request, under one private key of the scope.
+
+A layer fills in what it found out and reads what the layers around it found out.
+Nothing else is shared between them.
+"""
+
+import secrets
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from tunnelgate.asgi import Scope
+from tunnelgate.reading.head import RequestHead, read_head
+from tunnelgate.reading.message import Message
+from tunnelgate.verdict import Verdict
+
+_EXCHANGE = "tunnelgate.exchange"
+_PRINCIPAL = "tunnelgate.principal"
+_ID_OCTETS = 8
+
+Clock = Callable[[], float]
+
+
+def new_request_id() -> str:
+    """Return 16 hexadecimal digits that nobody can guess."""
+    return secrets.token_hex(_ID_OCTETS)
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """Who a verified access token speaks for.
+
+    ``subject`` is unique within ``issuer``; ``client_id`` is the application that asks for them.
+    ``scopes`` are those that the issuer granted. ``claims`` are all that it said.
+    """
+
+    issuer: str
+    subject: str
+    client_id: str
+    scopes: frozenset[str]
+    claims: Mapping[str, Any]
+
+
+@dataclass(slots=True)
+class Exchange:
+    """The facts of one request, each beside the layer that finds it."""
+
+    headers: Iterable[tuple[bytes, bytes]]
+    head: RequestHead
+    is_websocket: bool = False
+    write_down: "Callable[[Exchange, Verdict], None] | None" = None  # audit
+    request_id: str = field(default_factory=new_request_id)  # audit
+    started: float = field(default_factory=time.time)  # audit: seconds since the epoch
+    host: str | None = None  # hosts
+    route: str | None = None  # hosts
+    client: str | None = None  # clients
+    principal: Principal | None = None  # bearer
+    resource_metadata: str | None = None  # bearer: the URL that challenges name
+    required_scopes: tuple[str, ...] = ()  # bearer: what challenges ask for when no tool asks for more
+    message: Message | None = None  # tools
+    message_id: str | int | None = None  # tools: known even when the message is not one
+    is_mcp: bool = False  # tools: from here on refusals are answered in JSON-RPC
+    is_decided: bool = False
+
+    def decide(self, verdict: Verdict) -> None:
+        """Write ``verdict`` down, before anything is answered or forwarded.
+
+        Raises :class:`~tunnelgate.errors.AuditUnavailable` when it cannot be written.
+        """
+        if self.write_down is not None and not self.is_decided:
+            self.write_down(self, verdict)
+        self.is_decided = True
+
+
+def exchange_of(scope: Scope) -> Exchange:
+    """Return the record of the request that ``scope`` belongs to, begun here if nobody has yet."""
+    exchange: Exchange | None = scope.get(_EXCHANGE)
+    if exchange is None:
+        exchange = scope[_EXCHANGE] = Exchange(
+            scope["headers"], read_head(scope), is_websocket=scope["type"] == "websocket"
+        )
+    elif exchange.headers is not scope["headers"]:
+        # Somebody between our layers has changed the headers: judge what is there now.
+        exchange.headers = scope["headers"]
+        exchange.head = read_head(scope)
+    return exchange
+
+
+def with_exchange(scope: Scope, exchange: Exchange) -> Scope:
+    """Return a copy of ``scope`` that carries ``exchange``."""
+    return {**scope, _EXCHANGE: exchange}
+
+
+def without_exchange(scope: Scope, headers: list[tuple[bytes, bytes]]) -> Scope:
+    """Return the scope that an application behind the gate sees: these headers, and the principal."""
+    target = {**scope, "headers": headers, _PRINCIPAL: scope[_EXCHANGE].principal}
+    del target[_EXCHANGE]
+    return target
+
+
+def principal_of(scope: Scope) -> Principal | None:
+    """Return whom the request in ``scope`` was allowed for, if a gate around this app verified that."""
+    if _PRINCIPAL in scope:
+        found: Principal | None = scope[_PRINCIPAL]
+        return found
+    exchange: Exchange | None = scope.get(_EXCHANGE)
+    return None if exchange is None else exchange.principal

@@ -1,0 +1,86 @@
+"""Handover: the last step before the application behind the gate.
+
+The decision to allow is written down, and then the application sees a request with only those
+headers that somebody decided it should see. A list of what to remove would always lack one:
+`X-Forwarded-User`, `X_Forwarded_User`, `Cf-Access-Authenticated-User-Email`, and the next.
+"""
+
+from collections.abc import Iterable
+
+from tunnelgate.asgi import ASGIApp, Message, Receive, Scope, Send
+from tunnelgate.errors import AuditUnavailable
+from tunnelgate.exchange import exchange_of, without_exchange
+from tunnelgate.refusal import refuse
+from tunnelgate.verdict import Allow, Broken
+
+MCP_HEADERS = frozenset(
+    {
+        b"accept",
+        b"accept-encoding",
+        b"accept-language",
+        b"baggage",
+        b"cache-control",
+        b"content-length",
+        b"content-type",
+        b"host",
+        b"last-event-id",
+        b"mcp-method",
+        b"mcp-name",
+        b"mcp-protocol-version",
+        b"mcp-session-id",
+        b"traceparent",
+        b"tracestate",
+        b"transfer-encoding",
+        b"user-agent",
+    }
+)
+# What a page or an OAuth client sends to a path that needs no token of ours.
+PUBLIC_HEADERS = MCP_HEADERS | {
+    b"access-control-request-headers",
+    b"access-control-request-method",
+    b"authorization",
+    b"cookie",
+    b"dpop",
+    b"if-modified-since",
+    b"if-none-match",
+    b"origin",
+    b"referer",
+}
+_PARAMETER_PREFIX = b"mcp-param-"
+
+
+class Handover:
+    """Writes down that a request was allowed and hands it to the application behind the gate.
+
+    ``headers`` are the names that the application sees, in lower case, besides ``Mcp-Param-*``.
+    """
+
+    def __init__(self, app: ASGIApp, *, headers: Iterable[bytes] = MCP_HEADERS) -> None:
+        self.app = app
+        self.headers = frozenset(headers)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one ASGI connection."""
+        if scope["type"] == "lifespan":
+            return await self.app(scope, receive, send)
+        exchange = exchange_of(scope)
+        try:
+            exchange.decide(Allow())
+        except AuditUnavailable as error:
+            return await refuse(Broken(error.reason, str(error)), exchange, send)
+        request_id = (b"x-request-id", exchange.request_id.encode())
+        passed = self.headers
+        headers = [
+            (name, value)
+            for name, value in scope["headers"]
+            if name in passed or name.startswith(_PARAMETER_PREFIX)
+        ]
+        headers.append(request_id)
+
+        async def named_send(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                kept = [pair for pair in message.get("headers", ()) if pair[0].lower() != b"x-request-id"]
+                message = {**message, "headers": [*kept, request_id]}
+            await send(message)
+
+        return await self.app(without_exchange(scope, headers), receive, named_send)

@@ -1,0 +1,121 @@
+"""Reads JSON as no two parsers could read it differently.
+
+What is accepted has one meaning: UTF-8 without a byte order mark, one value and nothing after it,
+no member twice, no number that IEEE 754 doubles cannot hold, no unpaired surrogate, bounded depth.
+
+Specification: RFC 8259, RFC 7493 (I-JSON).
+"""
+
+import json
+import math
+import re
+from typing import Any, TypeGuard
+
+import orjson
+
+from tunnelgate.reading.fault import Fault
+from tunnelgate.verdict import Reason
+
+MAX_DEPTH = 64
+_MAX_INTEGER = 2**53 - 1
+_MAX_INTEGER_DIGITS = 17  # with a sign; anything longer is out of range without counting
+_STRICT_INTEGER = orjson.OPT_STRICT_INTEGER
+_MAX_REAL_DIGITS = 64
+# Never fails once a string has begun, so that hostile text is passed over in one pass.
+_STRING_OR_BRACKET = re.compile(rb'"(?:[^"\\]++|\\.|\\\Z)*+(?:"|\Z)|[\[\]{}]', re.DOTALL)
+_BOM = "\ufeff"
+
+
+def read_json(raw: bytes) -> tuple[Any, bytes]:
+    """Return the value that ``raw`` means, and its canonical encoding.
+
+    The canonical encoding is UTF-8 without insignificant white space, members in their order.
+    Raises :class:`~tunnelgate.reading.fault.Fault`: ``body-not-json`` when no parser should accept
+    it, ``body-not-strict`` when parsers disagree about it.
+    """
+    if raw.count(b"{") + raw.count(b"[") > MAX_DEPTH and _depth(raw) > MAX_DEPTH:
+        raise Fault(Reason.BODY_NOT_STRICT, f"nested deeper than {MAX_DEPTH}")
+    # What orjson writes has no member twice, no white space and no odd number. Bytes that are
+    # their own canonical encoding therefore need no second look, and that is what clients send.
+    try:
+        value = orjson.loads(raw)
+        if orjson.dumps(value, option=_STRICT_INTEGER) == raw:
+            return value, raw
+    except (orjson.JSONDecodeError, orjson.JSONEncodeError):
+        pass  # the long way says what is wrong with it
+    return _read_the_long_way(raw)
+
+
+def is_object(value: object) -> TypeGuard[dict[str, Any]]:
+    """Return whether a value that :func:`read_json` returned, or a part of it, is an object."""
+    return isinstance(value, dict)
+
+
+def is_array(value: object) -> TypeGuard[list[Any]]:
+    """Return whether a value that :func:`read_json` returned, or a part of it, is an array."""
+    return isinstance(value, list)
+
+
+def write_json(value: Any) -> bytes:
+    """Return the canonical encoding of a value that :func:`read_json` returned, or of its parts."""
+    return orjson.dumps(value)
+
+
+def _read_the_long_way(raw: bytes) -> tuple[Any, bytes]:
+    try:
+        text = raw.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise Fault(Reason.BODY_NOT_JSON, f"not UTF-8 at octet {error.start}") from None
+    if text.startswith(_BOM):
+        raise Fault(Reason.BODY_NOT_JSON, "starts with a byte order mark")
+    try:
+        value = _DECODER.decode(text)
+        return value, orjson.dumps(value, option=_STRICT_INTEGER)
+    except json.JSONDecodeError as error:
+        raise Fault(Reason.BODY_NOT_JSON, f"{error.msg} at character {error.pos}") from None
+    except (orjson.JSONEncodeError, UnicodeEncodeError):
+        raise Fault(Reason.BODY_NOT_STRICT, "an unpaired surrogate") from None
+
+
+def _depth(raw: bytes) -> int:
+    deepest = depth = 0
+    for match in _STRING_OR_BRACKET.finditer(raw):
+        token = match[0]
+        if token in (b"{", b"["):
+            depth += 1
+            deepest = max(deepest, depth)
+        elif token in (b"}", b"]"):
+            depth -= 1
+    return deepest
+
+
+def _members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    members = dict(pairs)
+    if len(members) != len(pairs):
+        seen: set[str] = set()
+        for name, _ in pairs:
+            if name in seen:
+                raise Fault(Reason.BODY_NOT_STRICT, f"member {name[:80]!r} twice")
+            seen.add(name)
+    return members
+
+
+def _integer(digits: str) -> int:
+    if len(digits) > _MAX_INTEGER_DIGITS or abs(number := int(digits)) > _MAX_INTEGER:
+        raise Fault(Reason.BODY_NOT_STRICT, "an integer beyond 2**53 - 1")
+    return number
+
+
+def _real(digits: str) -> float:
+    if len(digits) > _MAX_REAL_DIGITS or not math.isfinite(number := float(digits)):
+        raise Fault(Reason.BODY_NOT_STRICT, "a number beyond the range of a double")
+    return number
+
+
+def _constant(name: str) -> None:
+    raise Fault(Reason.BODY_NOT_JSON, f"{name} is not JSON")
+
+
+_DECODER = json.JSONDecoder(
+    object_pairs_hook=_members, parse_int=_integer, parse_float=_real, parse_constant=_constant
+)

@@ -1,0 +1,106 @@
+import pytest
+from tests.support.asgi import Spy, call, http_scope
+from tests.support.audit import Records
+
+from tunnelgate import Allow, AuditLog, Deny, HostAllowlist, Reason
+from tunnelgate.hosts import HostRouter, HostRules, Route
+from tunnelgate.reading.host import read_host
+
+LOCAL_PORT = 8080
+
+
+@pytest.mark.parametrize(
+    ("hosts", "sentence"),
+    [
+        pytest.param([], "no host is listed, so every request would be refused", id="no host at all"),
+        pytest.param(["docs.example.com:443"], "names a port", id="a host with a port"),
+        pytest.param(["*.example.com"], "is not a hostname", id="a wildcard"),
+        pytest.param(["dócs.example.com"], "is not a hostname", id="a name in Unicode"),
+        pytest.param([""], "is not a hostname", id="an empty name"),
+    ],
+)
+def test_hosts_that_could_never_match_are_refused_at_construction(hosts: list[str], sentence: str) -> None:
+    with pytest.raises(ValueError, match=sentence):
+        HostRules(hosts)
+
+
+ALLOWED = Allow()
+
+
+@pytest.mark.parametrize(
+    ("host", "verdict"),
+    [
+        pytest.param(b"docs.example.com", ALLOWED, id="the listed name"),
+        pytest.param(b"DOCS.Example.COM", ALLOWED, id="the listed name in capitals"),
+        pytest.param(b"docs.example.com:443", ALLOWED, id="the default port of HTTPS"),
+        pytest.param(b"docs.example.com:80", ALLOWED, id="the default port of HTTP"),
+        pytest.param(b"docs.example.com:8080", ALLOWED, id="the port that was connected to"),
+        pytest.param(b"docs.example.com:9443", ALLOWED, id="a port that is listed"),
+        pytest.param(b"docs.example.com:8081", "docs.example.com", id="another port"),
+        pytest.param(b"evil.example", "evil.example", id="another name"),
+        pytest.param(b"a.docs.example.com", "a.docs.example.com", id="a name below the listed one"),
+        pytest.param(b"evildocs.example.com", "evildocs.example.com", id="a name that ends like it"),
+        pytest.param(
+            b"docs.example.com.evil.example", "docs.example.com.evil.example", id="one that begins so"
+        ),
+        pytest.param(b"docs_.example.com", "docs_.example.com", id="a name with an underscore"),
+        pytest.param(b"192.0.2.10", "192.0.2.10", id="an IPv4 address"),
+        pytest.param(b"[2001:db8::1]:443", "[2001:db8::1]", id="an IPv6 address"),
+        pytest.param(b"localhost", "localhost", id="localhost"),
+    ],
+)
+def test_a_host_is_served_only_when_it_is_listed(host: bytes, verdict: Allow | str) -> None:
+    rules = HostRules(["docs.example.com"], ports=[9443])
+
+    expected = verdict if isinstance(verdict, Allow) else Deny(Reason.HOST_UNKNOWN, told={"host": verdict})
+
+    assert expected == rules.decide(read_host(host), LOCAL_PORT)
+
+
+@pytest.mark.anyio
+async def test_a_refused_host_is_named_in_the_answer_and_the_record_and_nothing_is_passed_on() -> None:
+    spy, records = Spy(), Records()
+    app = AuditLog(HostAllowlist(spy, hosts=["docs.example.com"]), sink=records)
+
+    reply = await call(app, http_scope(headers=[("host", "admin.example.com")]))
+
+    assert (reply.status, reply.json()) == (403, {"error": "host_not_allowed", "host": "admin.example.com"})
+    assert records.verdicts == [("deny", "host-unknown")]
+    assert records.all[0]["host"] == "admin.example.com"
+    assert spy.scopes == []
+
+
+@pytest.mark.anyio
+async def test_each_host_leads_to_its_own_application() -> None:
+    docs, wiki, lifespan = Spy(), Spy(), Spy()
+    router = HostRouter(
+        {"docs.example.com": Route("docs", docs), "wiki.example.com": Route("wiki", wiki)}, lifespan
+    )
+
+    await call(router, http_scope(headers=[("host", "wiki.example.com")]))
+
+    assert (len(docs.scopes), len(wiki.scopes), len(lifespan.scopes)) == (0, 1, 0)
+
+
+@pytest.mark.parametrize(
+    ("headers", "reason"),
+    [
+        pytest.param([], Reason.HOST_MISSING, id="no Host"),
+        pytest.param(
+            [("host", "docs.example.com"), ("host", "evil.example")], Reason.HEADER_DUPLICATED, id="two Hosts"
+        ),
+        pytest.param([("host", "docs.example.com/admin")], Reason.HOST_MALFORMED, id="a path in Host"),
+    ],
+)
+@pytest.mark.anyio
+async def test_used_alone_the_layer_refuses_what_names_no_single_host(
+    headers: list[tuple[str, str]], reason: Reason
+) -> None:
+    spy, records = Spy(), Records()
+    app = AuditLog(HostAllowlist(spy, hosts=["docs.example.com"]), sink=records)
+
+    reply = await call(app, http_scope(headers=headers))
+
+    assert (reply.status, reply.json()) == (400, {"error": "bad_request"})
+    assert [("deny", reason)] == records.verdicts
+    assert spy.scopes == []

@@ -1,0 +1,1 @@
+"""What several tests use: real ASGI calls, real sockets, real keys. Nothing here stands in for ours."""
