@@ -1,7 +1,7 @@
 import pytest
+
 from tests.support.asgi import Spy, call, http_scope
 from tests.support.audit import Records
-
 from tunnelgate import Allow, AuditLog, Deny, HostAllowlist, Reason
 from tunnelgate.hosts import HostRouter, HostRules, Route
 from tunnelgate.reading.host import read_host

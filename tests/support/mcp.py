@@ -16,9 +16,9 @@ def modern(
     """Return headers and body of a request in the 2026-07-28 era."""
     meta = {
         "io.modelcontextprotocol/protocolVersion": MODERN,
-        "io.modelcontextprotocol/clientCapabilities": {},
+        "io.modelcontextprotocol/clientCapabilities": dict[str, Any](),
     }
-    message = {
+    message: dict[str, Any] = {
         "jsonrpc": "2.0",
         "id": message_id,
         "method": method,
