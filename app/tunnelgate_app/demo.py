@@ -187,7 +187,7 @@ def introduction(state: DemoState, folder: Path, command: str) -> str:
             f"  {route.hostname}",
             f"      a token for  {route.resource(state.port)}, scope {' '.join(route.scopes)}",
             f"      may call     {', '.join(route.tools)}",
-            f"      not listed   {', '.join(route.unlisted)}: the server has it, callers neither see nor reach it",
+            f"      not listed   {', '.join(route.unlisted)}, which the server has as well",
         ]
     lines += [
         f"  {ISSUER_ROUTE}.{TUNNEL_DOMAIN}",

@@ -3,6 +3,7 @@
 import importlib
 import logging
 from collections.abc import Callable, Mapping
+from pathlib import Path
 
 from tunnelgate import (
     AuditSink,
@@ -54,7 +55,7 @@ def keys_of(issuer: Issuer) -> KeySource:
     """Return the keys of an issuer, from the file or the URL that its configuration names."""
     if issuer.jwks_file is not None:
         try:
-            return StaticKeys.from_file(issuer.jwks_file)
+            return StaticKeys.from_file(Path(issuer.jwks_file))
         except (OSError, ValueError) as error:
             sentence = getattr(error, "strerror", None) or str(error)
             fault = ConfigurationFault("oauth.issuers.jwks_file", repr(str(issuer.jwks_file)), sentence)

@@ -12,6 +12,7 @@ A request passes::
 import time
 from collections.abc import Callable, Mapping
 from functools import partial, reduce
+from pathlib import Path
 
 from tunnelgate.asgi import ASGIApp
 from tunnelgate.audit import AuditFile, AuditLog, AuditSink
@@ -163,4 +164,4 @@ def _keys(policy: Policy, keys_of: KeysOf) -> Mapping[str, KeySource]:
 def _keys_from_file(issuer: Issuer) -> KeySource:
     if issuer.jwks_file is None:
         raise ValueError(f"the keys of {issuer.issuer} are at a URL; give keys_of to fetch them")
-    return StaticKeys.from_file(issuer.jwks_file)
+    return StaticKeys.from_file(Path(issuer.jwks_file))

@@ -30,7 +30,7 @@ from pydantic import (
 from tunnelgate.configuration import fields
 from tunnelgate.configuration.across import faults_across
 from tunnelgate.configuration.faults import LIST_TAG, MAPPING_TAG, faults_of
-from tunnelgate.configuration.sources import read_environment, read_yaml
+from tunnelgate.configuration.sources import beside, read_environment, read_yaml
 from tunnelgate.errors import ConfigurationError
 from tunnelgate.keys import ALGORITHMS
 
@@ -76,7 +76,7 @@ class Issuer(_Section):
     """An authorization server that is trusted, and where its keys are: a file or a URL."""
 
     issuer: Url
-    jwks_file: Path | None = None
+    jwks_file: Annotated[str | Path, AfterValidator(fields.file)] | None = None
     jwks_uri: Url | None = None
     algorithms: Annotated[Sequence[Algorithm], _Frozen, _NotEmpty] = tuple(sorted(ALGORITHMS))
 
@@ -183,13 +183,13 @@ class Policy(_Section):
     def from_file(cls, path: str | Path, environment: Mapping[str, str] | None = None) -> "Policy":
         """Return the policy in a YAML file, with ``TUNNELGATE_…`` variables over it.
 
-        ``environment`` is the process's own unless one is given. Paths in the file are relative to
-        the working directory.
+        ``environment`` is the process's own unless one is given. Files that the file names are
+        looked for beside it; what ``options`` holds is the mounted application's own business.
         Raises :class:`~tunnelgate.errors.ConfigurationError` for whatever is wrong.
         """
-        source = str(path)
-        data = read_yaml(Path(path))
-        return cls.from_mapping(read_environment(cls, data, environment), source)
+        file = Path(path)
+        data = beside(file.parent, read_yaml(file))
+        return cls.from_mapping(read_environment(cls, data, environment), str(file))
 
     @classmethod
     def from_mapping(cls, data: Mapping[str, Any], source: str = "policy") -> "Policy":

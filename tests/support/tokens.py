@@ -1,6 +1,8 @@
-"""An issuer for tests: real keys, and tokens of every shape."""
+"""An issuer for tests: real keys, tokens of every shape, and an endpoint that publishes keys."""
 
+import asyncio
 import time
+from base64 import urlsafe_b64encode
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
@@ -9,6 +11,7 @@ from typing import Any
 import orjson
 from joserfc import jwt
 from joserfc.jwk import ECKey, Key, KeyParameters, OKPKey, RSAKey
+from joserfc.jws import JWSRegistry
 
 from tunnelgate import StaticKeys, TrustedIssuer
 
@@ -67,3 +70,42 @@ class Token:
             algorithms=[self.algorithm],
             default_type=None,
         )
+
+
+def sign(header: bytes, claims: bytes, algorithm: str = "ES256") -> bytes:
+    """Return a token of these very octets, signed with the issuer's key for ``algorithm``."""
+    content = b".".join((base64url(header), base64url(claims)))
+    signature = JWSRegistry.algorithms[algorithm].sign(content, key(algorithm))
+    return b".".join((content, base64url(signature)))
+
+
+def base64url(octets: bytes) -> bytes:
+    """Return octets as JWS writes them."""
+    return urlsafe_b64encode(octets).rstrip(b"=")
+
+
+class Clock:
+    """Stands still until a test moves it."""
+
+    def __init__(self, now: float = 1_800_000_000) -> None:
+        self.now = now
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class KeyEndpoint:
+    """Where an issuer publishes its keys: what it answers, how often it was asked, and when it hangs."""
+
+    def __init__(self, answer: bytes | Exception) -> None:
+        self.answer = answer
+        self.asked: list[str] = []
+        self.answers = asyncio.Event()
+        self.answers.set()
+
+    async def fetch(self, url: str) -> bytes:
+        self.asked.append(url)
+        await self.answers.wait()
+        if isinstance(self.answer, Exception):
+            raise self.answer
+        return self.answer

@@ -6,6 +6,7 @@ sentence that begins with the value.
 
 import re
 from collections.abc import Sized
+from pathlib import Path
 from typing import TypeVar
 from urllib.parse import urlsplit
 
@@ -108,6 +109,11 @@ def factory(value: str) -> str:
     if _FACTORY.fullmatch(value) is None:
         raise ValueError("is not module:function")
     return value
+
+
+def file(value: str | Path) -> Path:
+    """Return the path of a file; whether it is there is found out when it is opened."""
+    return Path(value)
 
 
 def listen_address(value: str) -> str:

@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -11,8 +11,11 @@ from pydantic import BaseModel
 from pydantic_settings import BaseSettings, EnvSettingsSource, SettingsError
 
 from tunnelgate.errors import ConfigurationError, ConfigurationFault
+from tunnelgate.reading.strict_json import is_array, is_object
 
 PREFIX = "TUNNELGATE_"
+_FILES = (("audit", "file"), ("oauth", "issuers", "*", "jwks_file"))
+_STANDARD_OUTPUT = "-"
 # Variables that the commands read themselves; every other one with the prefix must be a setting.
 RESERVED = frozenset({"TUNNELGATE_CONFIG", "TUNNELGATE_STATE"})
 
@@ -57,6 +60,23 @@ def read_yaml(path: Path) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise _one_fault(path, "is not a mapping of settings")
     return cast("dict[str, Any]", value)
+
+
+def beside(folder: Path, data: dict[str, Any]) -> dict[str, Any]:
+    """Return ``data`` with its files looked for in ``folder``, where the file that names them lies."""
+    for keys in _FILES:
+        data = _joined(folder, data, keys)
+    return data
+
+
+def _joined(folder: Path, value: Any, keys: Sequence[str]) -> Any:
+    if not keys:
+        return str(folder / value) if isinstance(value, str) and value != _STANDARD_OUTPUT else value
+    if is_array(value) and keys[0] == "*":
+        return [_joined(folder, each, keys[1:]) for each in value]
+    if is_object(value) and keys[0] in value:
+        return {**value, keys[0]: _joined(folder, value[keys[0]], keys[1:])}
+    return value
 
 
 def read_environment(

@@ -1,0 +1,124 @@
+"""Every code block of the README and the documentation runs, and prints what it says it prints."""
+
+import asyncio
+import os
+import re
+import shlex
+import subprocess
+from collections.abc import Generator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.docs.blocks import PAGES, ROOT, Block, blocks, matches, shell_commands
+from tests.support.asgi import Spy, call, http_scope
+from tests.support.processes import SCRIPTS, environment, free_port, running
+from tunnelgate import Policy
+
+SHOWN_PORT = "8080"
+SERVERS = ("tunnelgate serve", "uvicorn ")
+README_YAML = next(block.text for block in blocks("yaml") if block.page.name == "README.md")
+SHELL_LINES = [line for block in blocks("sh") for line in block.text.splitlines()]
+PYTHON_PAGES = sorted({block.page for block in blocks("python")})
+
+
+def place_of(block: Block) -> str:
+    return block.place
+
+
+def run(command: list[str], env: Mapping[str, str], cwd: Path) -> str:
+    """Run a command to its end and return all that it printed."""
+    done = subprocess.run(
+        command,
+        env=dict(env),
+        cwd=cwd,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    return done.stdout
+
+
+def test_every_block_is_in_a_language_that_these_tests_run() -> None:
+    lines = [line for page in PAGES for line in page.read_text("utf-8").splitlines()]
+    fences = {line for line in lines if line.startswith("```")}
+
+    assert fences <= {"```", "```console", "```python", "```sh", "```yaml"}
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Generator[tuple[int, Path]]:
+    """Run the demo as a person would, with a home of its own."""
+    home, port = tmp_path_factory.mktemp("home"), free_port()
+    with running([str(SCRIPTS / "tunnelgate"), "demo", "--port", str(port)], environment(home)):
+        yield port, home
+
+
+@pytest.mark.parametrize("block", [*blocks("console")], ids=place_of)
+def test_what_a_console_block_shows_is_what_is_printed(block: Block, demo: tuple[int, Path]) -> None:
+    port, home = demo
+    script: list[str] = []
+    for command, shown in shell_commands(block.text):
+        script.append(command.replace(SHOWN_PORT, str(port)).replace(".venv/bin/", f"{SCRIPTS}{os.sep}"))
+        printed = run(["sh", "-c", "\n".join(script)], environment(home), ROOT)
+
+        assert matches(shown, printed), f"{command}\nshown:\n{shown}\nprinted:\n{printed}"
+
+
+@pytest.mark.parametrize("page", PYTHON_PAGES, ids=[page.name for page in PYTHON_PAGES])
+def test_the_python_blocks_of_a_page_run_in_their_order(page: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    spy = Spy()
+    names: dict[str, Any] = {"my_mcp_app": spy}
+
+    for block in blocks("python"):
+        if block.page == page:
+            exec(compile(block.text, block.place, "exec"), names)
+
+    scope = http_scope(headers=[("host", "docs.example.com")], client=("10.1.2.3", 5))
+    reply = asyncio.run(call(names["app"], scope))
+    assert (reply.status, reply.json()) == (401, {"error": "token_required"})
+    assert spy.scopes == []
+
+
+@pytest.mark.parametrize("block", [*blocks("yaml")], ids=place_of)
+def test_a_yaml_block_is_a_policy_without_a_fault(block: Block) -> None:
+    policy = Policy.from_mapping(yaml.safe_load(block.text), block.place)
+
+    assert policy.routes
+
+
+@pytest.mark.parametrize("line", [line for line in SHELL_LINES if not line.startswith("make ")])
+def test_a_shell_line_does_what_it_says(line: str, tmp_path: Path) -> None:
+    port = free_port()
+    configuration = README_YAML.replace(SHOWN_PORT, str(port)).replace("./docs,", f"{ROOT / 'docs'},")
+    (tmp_path / "tunnelgate.yaml").write_text(configuration, "utf-8")
+    assignments = re.match(r"(?:[A-Z_]+=(?:'[^']*'|\S+)\s*)*", line)
+    assert assignments is not None
+    variables = dict(each.split("=", 1) for each in shlex.split(assignments[0]))
+    command = line[assignments.end() :] or "tunnelgate check --config tunnelgate.yaml"
+    if command.startswith("uvicorn "):
+        command += f" --port {port}"
+    env = environment(tmp_path, **variables)
+
+    if command.startswith(SERVERS):
+        question = f"curl -s http://127.0.0.1:{port}/mcp -H 'Host: admin.tunnel.example.com'"
+        with running(shlex.split(command), env, tmp_path):
+            printed = run(shlex.split(question), env, tmp_path)
+        assert printed == '{"error":"host_not_allowed","host":"admin.tunnel.example.com"}'
+    else:
+        assert "docs.tunnel.example.com: search_docs, read_doc" in run(shlex.split(command), env, tmp_path)
+
+
+@pytest.mark.checkout
+def test_the_two_commands_that_set_everything_up_are_targets_that_install_first(tmp_path: Path) -> None:
+    port = free_port()
+    assert [line for line in SHELL_LINES if line.startswith("make ")] == ["make demo", "make test"]
+
+    with running(["make", "demo", f"PORT={port}"], {**os.environ, "HOME": str(tmp_path)}, ROOT) as program:
+        assert f"on http://127.0.0.1:{port}" in program.output
+    assert run(["make", "-n", "test"], os.environ, ROOT).splitlines()[-1].endswith("-m pytest")

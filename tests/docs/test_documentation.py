@@ -1,0 +1,77 @@
+"""What the documentation lists is what the code has."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from pydantic import BaseModel
+
+from tests.docs.blocks import PAGES, ROOT
+from tunnelgate import Audit, Clients, Issuer, Limits, OAuth, Policy, Route, RouteClients, ToolRule
+
+CONFIGURATION = ROOT / "docs" / "configuration.md"
+PROMISES = ROOT / "docs" / "promises.md"
+SECTIONS: dict[str, type[BaseModel]] = {
+    "The gate": Policy,
+    "`clients`": Clients,
+    "`oauth`": OAuth,
+    "Each of `oauth.issuers`": Issuer,
+    "`limits`": Limits,
+    "`routes`": Route,
+    "Each of `routes.*.clients`": RouteClients,
+    "Each of `routes.*.tools`": ToolRule,
+    "`audit`": Audit,
+}
+
+
+def first_column(text: str) -> list[str]:
+    return re.findall(r"^\| `?([a-z_-]+)`? \|", text, re.MULTILINE)
+
+
+def sections() -> dict[str, str]:
+    """Return the text below each heading of the page about the configuration."""
+    parts = re.split(r"^#{2,3} (.+)$", CONFIGURATION.read_text("utf-8"), flags=re.MULTILINE)
+    return dict(zip(parts[1::2], parts[2::2], strict=True))
+
+
+@pytest.mark.parametrize("heading", SECTIONS)
+def test_every_setting_is_documented_and_nothing_else_is(heading: str) -> None:
+    documented = [name for name in first_column(sections()[heading]) if name != "setting"]
+
+    assert documented == list(SECTIONS[heading].model_fields)
+
+
+@pytest.mark.checkout
+def test_the_table_of_refusals_is_the_one_that_is_answered_by() -> None:
+    check = [sys.executable, "scripts/write_tables.py", "--check"]
+
+    assert subprocess.run(check, cwd=ROOT, timeout=60, check=False).returncode == 0, (
+        "run: .venv/bin/python scripts/write_tables.py"
+    )
+
+
+def test_every_promise_has_a_test_and_every_test_a_promise() -> None:
+    promised = [name for name in first_column(PROMISES.read_text("utf-8")) if name != "id"]
+    sources = [path.read_text("utf-8") for path in sorted((ROOT / "tests").rglob("test_*.py"))]
+    shown = {name for source in sources for name in re.findall(r'mark\.promise\("([^"]+)"\)', source)}
+
+    assert len(promised) == len(set(promised))
+    assert shown == set(promised)
+
+
+def test_every_link_within_the_documentation_leads_somewhere() -> None:
+    broken = [
+        f"{page.relative_to(ROOT)}: {target}"
+        for page in [*PAGES, ROOT / "CHANGELOG.md"]
+        for target in re.findall(r"\]\(([^)#:]+)\)", page.read_text("utf-8"))
+        if not (page.parent / target).exists() and is_documentation(page.parent / target)
+    ]
+
+    assert broken == []
+
+
+def is_documentation(target: Path) -> bool:
+    """Return whether a link stays where the documentation is, also when only the package is installed."""
+    return target.suffix == ".md" or "docs" in target.parts or "examples" in target.parts
