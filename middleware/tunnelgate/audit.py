@@ -125,7 +125,7 @@ class AuditLog:
         if scope["type"] == "lifespan":
             return await self.app(scope, receive, send)
         exchange = Exchange(
-            headers=scope["headers"],
+            headers=list(scope["headers"]),
             head=read_head(scope),
             is_websocket=scope["type"] == "websocket",
             write_down=self._write_down,

@@ -28,6 +28,7 @@ from hashlib import sha256
 
 from tunnelgate.asgi import ASGIApp, Receive, Scope, Send
 from tunnelgate.exchange import Clock, Exchange, Principal
+from tunnelgate.identifiers import check_scope, check_url
 from tunnelgate.keys import ALGORITHMS, KeySource
 from tunnelgate.layer import Layer
 from tunnelgate.metadata import metadata_url
@@ -55,6 +56,11 @@ class ScopeRules:
 
     def __init__(self, scopes: Iterable[str]) -> None:
         self.scopes = tuple(scopes)
+        for scope in self.scopes:
+            try:
+                check_scope(scope)
+            except ValueError as error:
+                raise ValueError(f"scope {scope!r} {error}") from None
 
     def decide(self, principal: Principal | None) -> Verdict:
         """Return whether ``principal`` may use the route at all."""
@@ -96,6 +102,7 @@ class TokenVerifier:
         rules, keys = self._issuers[token.issuer]
         rules.check_header(token)
         rules.check_signature(raw, token, await keys.find(token.key_id))
+        now = self._clock()  # keys may have taken their time
         principal = rules.check_claims(token, now)
         self._remember(digest, min(now + REMEMBERED_FOR, token.claims["exp"]), principal)
         return principal
@@ -111,7 +118,8 @@ def read_authorization(head: RequestHead) -> bytes | None:
     """Return the token that a request carries, if any; raises ``Fault`` where it is not one token."""
     if b"authorization" in head.duplicated:
         raise Fault(Reason.HEADER_DUPLICATED, "authorization")
-    value = head.fields.get(b"authorization")
+    # Taken out, so that no record of the request holds a credential from here on.
+    value = head.fields.pop(b"authorization", None)
     return None if value is None else read_credentials(value)
 
 
@@ -119,7 +127,8 @@ class BearerAuthentication(Layer):
     """Passes on only requests with an access token for ``resource`` by one of ``issuers``.
 
     ``scopes`` are those that every request needs; ``clock`` returns seconds since the epoch.
-    Raises :class:`ValueError` when no issuer is given.
+    Raises :class:`ValueError` with a sentence when no issuer is given, and for a resource or a scope
+    that no token could name.
     """
 
     def __init__(
@@ -135,6 +144,10 @@ class BearerAuthentication(Layer):
         trusted = tuple(issuers)
         if not trusted:
             raise ValueError("no issuer is trusted, so every request would be refused")
+        try:
+            check_url(resource)
+        except ValueError as error:
+            raise ValueError(f"resource {resource!r} {error}") from None
         self.rules = ScopeRules(scopes)
         self._verifier = TokenVerifier(resource=resource, issuers=trusted, clock=clock)
         self._metadata_url = metadata_url(resource)

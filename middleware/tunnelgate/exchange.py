@@ -6,7 +6,7 @@ Nothing else is shared between them.
 
 import secrets
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -46,7 +46,7 @@ class Principal:
 class Exchange:
     """The facts of one request, each beside the layer that finds it."""
 
-    headers: Iterable[tuple[bytes, bytes]]
+    headers: list[tuple[bytes, bytes]]
     head: RequestHead
     is_websocket: bool = False
     write_down: "Callable[[Exchange, Verdict], None] | None" = None  # audit
@@ -78,11 +78,11 @@ def exchange_of(scope: Scope) -> Exchange:
     exchange: Exchange | None = scope.get(_EXCHANGE)
     if exchange is None:
         exchange = scope[_EXCHANGE] = Exchange(
-            scope["headers"], read_head(scope), is_websocket=scope["type"] == "websocket"
+            list(scope["headers"]), read_head(scope), is_websocket=scope["type"] == "websocket"
         )
-    elif exchange.headers is not scope["headers"]:
+    elif exchange.headers != scope["headers"]:
         # Somebody between our layers has changed the headers: judge what is there now.
-        exchange.headers = scope["headers"]
+        exchange.headers = list(scope["headers"])
         exchange.head = read_head(scope)
     return exchange
 
@@ -101,8 +101,8 @@ def without_exchange(scope: Scope, headers: list[tuple[bytes, bytes]]) -> Scope:
 
 def principal_of(scope: Scope) -> Principal | None:
     """Return whom the request in ``scope`` was allowed for, if a gate around this app verified that."""
-    if _PRINCIPAL in scope:
-        found: Principal | None = scope[_PRINCIPAL]
-        return found
     exchange: Exchange | None = scope.get(_EXCHANGE)
-    return None if exchange is None else exchange.principal
+    if exchange is not None and exchange.principal is not None:
+        return exchange.principal
+    found: Principal | None = scope.get(_PRINCIPAL)
+    return found

@@ -8,10 +8,8 @@ headers that somebody decided it should see. A list of what to remove would alwa
 from collections.abc import Iterable
 
 from tunnelgate.asgi import ASGIApp, Message, Receive, Scope, Send
-from tunnelgate.errors import AuditUnavailable
 from tunnelgate.exchange import exchange_of, without_exchange
-from tunnelgate.refusal import refuse
-from tunnelgate.verdict import Allow, Broken
+from tunnelgate.refusal import admit
 
 MCP_HEADERS = frozenset(
     {
@@ -64,10 +62,8 @@ class Handover:
         if scope["type"] == "lifespan":
             return await self.app(scope, receive, send)
         exchange = exchange_of(scope)
-        try:
-            exchange.decide(Allow())
-        except AuditUnavailable as error:
-            return await refuse(Broken(error.reason, str(error)), exchange, send)
+        if not await admit(exchange, send):
+            return None
         request_id = (b"x-request-id", exchange.request_id.encode())
         passed = self.headers
         headers = [

@@ -110,7 +110,7 @@ def _framing(head: RequestHead) -> Deny | None:
     fields = head.fields
     coding = fields.get(b"transfer-encoding")
     length = fields.get(b"content-length")
-    if coding is not None and (length is not None or coding.strip().lower() != b"chunked"):
+    if coding is not None and (length is not None or coding.strip(b" \t").lower() != b"chunked"):
         return Deny(Reason.FRAMING_AMBIGUOUS, "Transfer-Encoding is not chunked alone")
     if length is not None and _DIGITS.fullmatch(length) is None:
         return Deny(Reason.FRAMING_AMBIGUOUS, "Content-Length is not a number")
@@ -154,7 +154,10 @@ class RequestHygiene(Layer):
 
     async def forward(self, scope: Scope, receive: Receive, send: Send, exchange: Exchange) -> None:
         """Pass the request on, counting a body of unknown length."""
-        if b"transfer-encoding" not in exchange.head.fields:
+        head = exchange.head
+        has_known_length = b"content-length" in head.fields
+        has_no_body = head.http_version == "1.1" and b"transfer-encoding" not in head.fields
+        if has_known_length or has_no_body:
             return await self.app(scope, receive, send)
         counted = _CountedBody(receive, send, self.rules.max_body)
         try:

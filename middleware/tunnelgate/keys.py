@@ -5,7 +5,9 @@ Specification: RFC 7517, RFC 7518 section 3.3 for the size of RSA keys, RFC 8414
 
 import asyncio
 import logging
+import math
 import time
+from base64 import urlsafe_b64decode
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -104,12 +106,19 @@ def _read_key(entry: Any) -> tuple[str, VerificationKey]:
     if "d" in members:
         logger.critical("the JWK set publishes the private part of the key %r", key_id)
     public: dict[str, Any] = {name: members[name] for name in _PUBLIC_MEMBERS if name in members}
-    key = _KINDS[str(kind)].import_key(public)
-    if isinstance(key, RSAKey):
-        numbers = key.public_key.public_numbers()
-        if numbers.n.bit_length() < _MIN_RSA_BITS or numbers.e < _MIN_RSA_EXPONENT:
+    if kind == "RSA":
+        modulus, exponent = _unsigned(members, "n"), _unsigned(members, "e")
+        if modulus.bit_length() < _MIN_RSA_BITS or exponent < _MIN_RSA_EXPONENT:
             raise ValueError(f"{key_id!r} is a weak RSA key")
+    key = _KINDS[str(kind)].import_key(public)
     return key_id, VerificationKey(key, algorithms)
+
+
+def _unsigned(members: Mapping[str, Any], name: str) -> int:
+    text = members.get(name)
+    if not isinstance(text, str):
+        raise ValueError(f"{name!r} is required" if text is None else f"{name!r} must be a str")
+    return int.from_bytes(urlsafe_b64decode(text + "=" * (-len(text) % 4)))
 
 
 class StaticKeys:
@@ -135,10 +144,13 @@ class RemoteKeys:
     """Keys that an issuer publishes at a URL.
 
     They are fetched when first needed, again after ``max_age`` seconds, and for a ``kid`` that is
-    not among them, but never twice within ``cooldown`` seconds; requests that wait share one fetch.
+    not among them, but not within ``cooldown`` seconds of the last attempt's end; requests that
+    need the same fetch share it, and those that do not need it do not wait.
     While the endpoint is down, keys are used for ``max_stale`` seconds after they were fetched.
+
     ``fetch`` returns the body at a URL and raises :class:`OSError` when it cannot.
     ``clock`` returns seconds that only ever grow.
+    Raises :class:`ValueError` where ``max_stale`` is less than ``max_age``.
     """
 
     def __init__(
@@ -151,6 +163,8 @@ class RemoteKeys:
         max_stale: float = 3600,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        if max_stale < max_age:
+            raise ValueError("max_stale is less than max_age: keys would expire before they are fetched")
         self.url = url
         self._fetch = fetch
         self._max_age = max_age
@@ -158,30 +172,35 @@ class RemoteKeys:
         self._max_stale = max_stale
         self._clock = clock
         self._keys: KeySet = {}
-        self._fetched_at = -float("inf")
-        self._tried_at = -float("inf")
-        self._lock = asyncio.Lock()
+        self._fetched_at = -math.inf
+        self._tried_at = -math.inf
+        self._refreshing: asyncio.Task[None] | None = None
 
     async def find(self, key_id: str) -> VerificationKey | None:
         """Return the key with this ``kid``, fetching the set when it is old or lacks the key."""
-        if self._needs_fetch(key_id):
-            async with self._lock:
-                if self._needs_fetch(key_id):
-                    await self._refresh()
-        if self._clock() - self._fetched_at > self._max_stale:
+        is_usable = key_id in self._keys and self._age() <= self._max_stale
+        is_wanting = key_id not in self._keys or self._age() > self._max_age
+        if is_wanting and self._refreshing is None and self._clock() - self._tried_at > self._cooldown:
+            # A task of its own: a request that goes away takes the keys from nobody else.
+            self._refreshing = asyncio.create_task(self._refresh())
+            is_usable = False
+        if not is_usable and self._refreshing is not None:
+            await asyncio.shield(self._refreshing)
+        key = self._keys.get(key_id)
+        is_latest = self._fetched_at >= self._tried_at
+        if self._age() > self._max_stale or (key is None and not is_latest):
             raise KeysUnavailable(f"no keys from {self.url}")
-        return self._keys.get(key_id)
+        return key
 
-    def _needs_fetch(self, key_id: str) -> bool:
-        now = self._clock()
-        is_wanting = key_id not in self._keys or now - self._fetched_at > self._max_age
-        return is_wanting and now - self._tried_at > self._cooldown
+    def _age(self) -> float:
+        return self._clock() - self._fetched_at
 
     async def _refresh(self) -> None:
-        self._tried_at = self._clock()
         try:
             self._keys = read_keys(await self._fetch(self.url))
-        except (OSError, ValueError) as error:
-            logger.error("keys from %s: %s", self.url, error)
-        else:
             self._fetched_at = self._clock()
+        except (OSError, ValueError) as error:
+            logger.error("keys from %s: %s", self.url, str(error) or type(error).__name__)
+        finally:
+            self._tried_at = self._clock()
+            self._refreshing = None

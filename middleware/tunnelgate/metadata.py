@@ -21,6 +21,7 @@ from tunnelgate.asgi import ASGIApp, Receive, Scope, Send
 from tunnelgate.exchange import Exchange
 from tunnelgate.layer import Layer
 from tunnelgate.reading.strict_json import write_json
+from tunnelgate.refusal import admit
 from tunnelgate.verdict import Allow, Verdict
 
 WELL_KNOWN = "/.well-known/oauth-protected-resource"
@@ -66,10 +67,12 @@ class ResourceMetadata(Layer):
 
     async def forward(self, scope: Scope, receive: Receive, send: Send, exchange: Exchange) -> None:
         """Answer a request for the document; pass every other one on."""
-        if scope["path"] not in self.paths or scope["method"] not in ("GET", "HEAD"):
+        is_asked_for = scope["path"] in self.paths and exchange.head.method in ("GET", "HEAD")
+        if exchange.is_websocket or not is_asked_for:
             await self.app(scope, receive, send)
             return
-        exchange.decide(Allow())
+        if not await admit(exchange, send):
+            return
         headers = [*self._headers, (b"x-request-id", exchange.request_id.encode())]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": self._body})

@@ -17,7 +17,7 @@ from tunnelgate.asgi import Send
 from tunnelgate.errors import AuditUnavailable
 from tunnelgate.exchange import Exchange
 from tunnelgate.reading.strict_json import write_json
-from tunnelgate.verdict import Broken, NeedsScopes, Reason, Refusal
+from tunnelgate.verdict import Allow, Broken, NeedsScopes, Reason, Refusal
 
 logger = logging.getLogger("tunnelgate")
 
@@ -133,6 +133,19 @@ async def refuse(verdict: Refusal, exchange: Exchange, send: Send) -> None:
     status, headers, body = answer_to(verdict, exchange)
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})
+
+
+async def admit(exchange: Exchange, send: Send) -> bool:
+    """Write down that the request is allowed, and return whether that could be written.
+
+    Where it could not, the request has been answered 503.
+    """
+    try:
+        exchange.decide(Allow())
+    except AuditUnavailable as error:
+        await refuse(Broken(error.reason, str(error)), exchange, send)
+        return False
+    return True
 
 
 def answer_to(verdict: Refusal, exchange: Exchange) -> tuple[int, Headers, bytes]:

@@ -8,11 +8,11 @@ Specification: RFC 9068 sections 2 and 4, RFC 8725, RFC 8707 section 2, RFC 6750
 """
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 from authlib.oauth2.rfc9068.claims import JWTAccessTokenClaims
 from joserfc import jws
-from joserfc.errors import BadSignatureError, ClaimError, ExpiredTokenError, JoseError
+from joserfc.errors import BadSignatureError, ClaimError, ExpiredTokenError, JoseError, MissingClaimError
 
 from tunnelgate.exchange import Principal
 from tunnelgate.keys import VerificationKey
@@ -85,10 +85,13 @@ class TokenRules:
         _check_types(claims)
         try:
             JWTAccessTokenClaims(dict(claims), dict(token.header), self._options).validate(
-                now=int(now), leeway=LEEWAY
+                now=cast("int", now),  # compared only, and a fraction is compared as well
+                leeway=LEEWAY,
             )
         except ExpiredTokenError:
             raise Fault(Reason.TOKEN_EXPIRED, "") from None
+        except MissingClaimError as error:
+            raise Fault(Reason.TOKEN_CLAIM_INVALID, error.claim) from None
         except ClaimError as error:
             raise Fault(_WRONG_CLAIM.get(error.claim, Reason.TOKEN_CLAIM_INVALID), error.claim) from None
         if claims["exp"] - claims["iat"] > MAX_LIFETIME:
@@ -118,4 +121,4 @@ def _check_types(claims: Mapping[str, Any]) -> None:
 
 def _scopes(claims: Mapping[str, Any]) -> list[str]:
     scope = claims.get("scope")
-    return scope.split(" ") if isinstance(scope, str) else []
+    return [each for each in scope.split(" ") if each] if isinstance(scope, str) else []

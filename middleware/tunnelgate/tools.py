@@ -77,8 +77,12 @@ class ToolRules:
 
 
 def _scopes_by_name(tools: Tools) -> Mapping[str, tuple[str, ...]]:
+    if isinstance(tools, str):
+        raise ValueError(f"{tools!r} is a text where a list of names is meant")
     if isinstance(tools, Mapping):
         scopes_of = cast("Mapping[str, Iterable[str]]", tools)
+        if any(isinstance(scopes, str) for scopes in scopes_of.values()):
+            raise ValueError("a text stands where a list of scopes is meant")
         return {name: tuple(scopes) for name, scopes in scopes_of.items()}
     return dict.fromkeys(tools, ())
 

@@ -65,9 +65,10 @@ def create_app(
         return Response(key.public_set(), media_type="application/jwk-set+json")
 
     async def token(request: Request) -> Response:
-        form = await request.form()
-        fields = {name: value for name, value in form.multi_items() if isinstance(value, str)}
-        if len(fields) != len(form.multi_items()):
+        async with request.form() as form:
+            items = form.multi_items()
+            fields = {name: value for name, value in items if isinstance(value, str)}
+        if len(fields) != len(items):
             return JSONResponse({"error": "invalid_request"}, 400)
         reply = server.answer(TokenRequest(fields, request.headers))
         return JSONResponse(dict(reply.body), reply.status, dict(reply.headers))

@@ -16,6 +16,7 @@ from authlib.oauth2.rfc6749 import AuthorizationServer, ClientMixin, InvalidScop
 from authlib.oauth2.rfc6749.grants import ClientCredentialsGrant
 from authlib.oauth2.rfc6749.requests import BasicOAuth2Payload
 from authlib.oauth2.rfc9068 import JWTBearerTokenGenerator
+from joserfc.jwk import KeySet
 
 from tunnelgate_app.issuer.signing_key import ALGORITHM, SigningKey
 
@@ -112,8 +113,8 @@ class _Generator(JWTBearerTokenGenerator):
         super().__init__(issuer, alg=ALGORITHM, expires_generator=lambda *_: TOKEN_LIFETIME)
         self._key = key
 
-    def get_jwks(self) -> object:
-        return {"keys": [self._key.key.as_dict(private=True)]}  # from a set, the kid goes into the header
+    def get_jwks(self) -> KeySet:
+        return KeySet([self._key.key])  # from a set, the kid goes into the header
 
     def get_audiences(self, client: DevelopmentClient, user: object, scope: str) -> str:
         return client.resource

@@ -8,9 +8,9 @@ import re
 from collections.abc import Sized
 from pathlib import Path
 from typing import TypeVar
-from urllib.parse import urlsplit
 
 from tunnelgate.hosts import read_hostname
+from tunnelgate.identifiers import check_scope, check_url
 from tunnelgate.keys import ALGORITHMS
 from tunnelgate.origins import check_origin
 from tunnelgate.reading.address import read_network
@@ -18,10 +18,8 @@ from tunnelgate.tools import check_tool_name
 
 _T = TypeVar("_T", bound=Sized)
 
-_SCOPE = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+")  # RFC 6749 section 3.3
 _PATH = re.compile(r"(?:/[A-Za-z0-9\-._~]+)+")
 _FACTORY = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
-_URL_CHARACTERS = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+")  # what may stand in a quoted header parameter
 _HEADER_NAME = re.compile(r"[A-Za-z0-9-]+")
 _LISTEN = re.compile(r"(?P<host>\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.-]*):(?P<port>[0-9]{1,5})")
 _DURATION = re.compile(r"(?:(?P<h>[0-9]+)h)?(?:(?P<m>[0-9]+)m)?(?:(?P<s>[0-9]+)s)?")
@@ -49,8 +47,7 @@ def network(value: str) -> str:
 
 def scope(value: str) -> str:
     """Check one OAuth scope."""
-    if _SCOPE.fullmatch(value) is None:
-        raise ValueError("is not one scope: no white space, quotes or backslashes")
+    check_scope(value)
     return value
 
 
@@ -69,15 +66,7 @@ def url_path(value: str) -> str:
 
 def url(value: str) -> str:
     """Check an absolute URL without query, fragment or user."""
-    parts = urlsplit(value)
-    if (
-        parts.scheme not in ("http", "https")
-        or not parts.hostname
-        or _URL_CHARACTERS.fullmatch(value) is None
-    ):
-        raise ValueError("is not a URL such as https://login.example.com/")
-    if parts.query or parts.fragment or parts.username or parts.password:
-        raise ValueError("has a query, a fragment or a user, which an identifier does not have")
+    check_url(value)
     return value
 
 

@@ -39,7 +39,7 @@ class RequestHead:
     there are several; ``duplicated`` names those.
     ``lookalikes`` are names with an underscore that some server would take for one of ours.
     ``connection`` holds the options of all ``Connection`` fields in lower case.
-    ``size`` is the octets of the path and of all field lines.
+    ``size`` is the octets of path, query and all field lines.
     """
 
     http_version: str
@@ -67,7 +67,7 @@ def read_head(scope: Scope) -> RequestHead:
         local_port=server[1] if server else None,
     )
     fields = head.fields
-    size = len(head.raw_path)
+    size = len(head.raw_path) + len(scope.get("query_string", b""))
     for name, value in scope["headers"]:
         size += len(name) + len(value) + 4
         if name in SINGLE_FIELDS:

@@ -28,6 +28,8 @@ def read_media_type(value: bytes) -> tuple[str, str | None]:
         if parameter is None:
             return "", None
         position = parameter.end()
+        if parameter[1] is not None and b"*" in parameter[1]:
+            return "", None  # RFC 2231 would let a charset come in pieces
         if parameter[1] is not None and parameter[1].lower() == b"charset":
             if charset is not None:
                 return "", None
