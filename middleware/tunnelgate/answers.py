@@ -23,6 +23,8 @@ logger = logging.getLogger("tunnelgate")
 
 DEFAULT_MAX_ANSWER = 8 * 1024 * 1024
 
+_FRAMING = frozenset({b"content-length", b"transfer-encoding"})
+
 Keep = Callable[[str], bool]
 
 
@@ -64,6 +66,8 @@ class AnswerGuard:
             await self._refuse(fault)
 
     async def _begin(self, start: Message) -> None:
+        if self._state is not _State.BEFORE:
+            return  # one answer to one request
         self._start = start
         self._state = _State.WHOLE
         media_type = ""
@@ -74,7 +78,9 @@ class AnswerGuard:
             if lowered == b"content-type":
                 if media_type:
                     raise Fault(Reason.ANSWER_NOT_VALID, "two media types")
-                media_type = read_media_type(value)[0] or "unreadable"
+                media_type, charset = read_media_type(value)
+                if not media_type or charset not in (None, "utf-8"):
+                    raise Fault(Reason.ANSWER_NOT_VALID, "a media type that is not readable as UTF-8")
         if media_type == "text/event-stream":
             self._state = _State.STREAM
             await self._send({**start, "headers": _without_length(start)})
@@ -83,15 +89,27 @@ class AnswerGuard:
 
     async def _continue(self, chunk: bytes, *, more: bool) -> None:
         if self._state is _State.STREAM:
-            passed = b"".join(self._judge(event) for event in self._events.feed(chunk))
-            if passed or not more:
-                await self._send({"type": "http.response.body", "body": passed, "more_body": more})
+            await self._pass_on(chunk, more=more)
+            if not more:
+                self._state = _State.DONE
         elif self._state is _State.WHOLE:
             self._body += chunk
             if len(self._body) > self._max_answer:
                 raise Fault(Reason.ANSWER_TOO_LARGE, f"more than {self._max_answer} octets")
             if not more:
                 await self._finish()
+
+    async def _pass_on(self, chunk: bytes, *, more: bool) -> None:
+        passed = bytearray()
+        try:
+            for event in self._events.feed(chunk):
+                passed += self._judge(event)
+        except Fault:
+            if passed:
+                await self._send({"type": "http.response.body", "body": bytes(passed), "more_body": True})
+            raise
+        if passed or not more:
+            await self._send({"type": "http.response.body", "body": bytes(passed), "more_body": more})
 
     async def _finish(self) -> None:
         body = b""
@@ -135,4 +153,4 @@ class AnswerGuard:
 
 
 def _without_length(start: Message) -> list[tuple[bytes, bytes]]:
-    return [pair for pair in start.get("headers", ()) if pair[0].lower() != b"content-length"]
+    return [pair for pair in start.get("headers", ()) if pair[0].lower() not in _FRAMING]

@@ -12,6 +12,7 @@ A decision that cannot be written down is not carried out: the request is answer
 Neither tokens nor arguments are ever part of a record.
 """
 
+import json
 import logging
 import os
 import sys
@@ -27,10 +28,13 @@ from tunnelgate.asgi import ASGIApp, Message, Receive, Scope, Send
 from tunnelgate.errors import AuditUnavailable
 from tunnelgate.exchange import Clock, Exchange, new_request_id, with_exchange
 from tunnelgate.reading.head import read_head
-from tunnelgate.refusal import refuse
+from tunnelgate.refusal import admit, refuse
 from tunnelgate.verdict import Allow, Broken, Deny, NeedsScopes, Reason, Verdict
 
 logger = logging.getLogger("tunnelgate")
+
+_CLOSED = -1
+_DELETE = b"\x7f"
 
 _WORDS: Mapping[type[Verdict], str] = {Allow: "allow", NeedsScopes: "deny", Deny: "deny", Broken: "broken"}
 
@@ -57,20 +61,38 @@ class AuditFile:
             self._descriptor = os.dup(sys.stdout.fileno())
         else:
             self._descriptor = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+        self._is_torn = False
 
     def write(self, record: Mapping[str, Any]) -> None:
         """Append ``record``; raises :class:`~tunnelgate.errors.AuditUnavailable` when it cannot."""
-        line = orjson.dumps(record, option=orjson.OPT_APPEND_NEWLINE)
+        if self._descriptor == _CLOSED:
+            raise AuditUnavailable(f"{self.path}: closed")
+        # After a part of a record, what comes next is a line of its own.
+        line = (b"\n" if self._is_torn else b"") + encode_record(record) + b"\n"
         try:
             written = os.write(self._descriptor, line)
         except OSError as error:
             raise AuditUnavailable(f"{self.path}: {error.strerror}") from error
-        if written != len(line):
+        self._is_torn = written != len(line)
+        if self._is_torn:
             raise AuditUnavailable(f"{self.path}: only part of a record could be written")
 
     def close(self) -> None:
         """Close the file; nothing can be written afterwards."""
-        os.close(self._descriptor)
+        if self._descriptor != _CLOSED:
+            os.close(self._descriptor)
+            self._descriptor = _CLOSED
+
+
+def encode_record(record: Mapping[str, Any]) -> bytes:
+    """Return ``record`` as JSON in ASCII, in which nothing moves a cursor or ends a line."""
+    try:
+        line = orjson.dumps(record)
+    except orjson.JSONEncodeError:  # an unpaired surrogate, which escaping can write
+        line = b""
+    if not line or not line.isascii():
+        line = json.dumps(record, separators=(",", ":")).encode("ascii")
+    return line.replace(_DELETE, rb"\u007f")
 
 
 def record_of(exchange: Exchange, verdict: Verdict) -> dict[str, Any]:
@@ -132,20 +154,37 @@ class AuditLog:
             request_id=self.new_id(),
             started=self.clock(),
         )
-        is_answering = False
-
-        async def watched_send(message: Message) -> None:
-            nonlocal is_answering
-            is_answering = True
-            await send(message)
-
+        watched = _WatchedSend(send, exchange)
         try:
-            return await self.app(with_exchange(scope, exchange), receive, watched_send)
+            return await self.app(with_exchange(scope, exchange), receive, watched)
         except Exception:
-            if is_answering:
+            if watched.is_answering:
                 raise  # too late to answer; the server ends the connection
             logger.exception("request %s broke", exchange.request_id)
             return await refuse(Broken(Reason.INTERNAL_ERROR), exchange, send)
 
     def _write_down(self, exchange: Exchange, verdict: Verdict) -> None:
-        self.sink.write(record_of(exchange, verdict))
+        try:
+            self.sink.write(record_of(exchange, verdict))
+        except AuditUnavailable:
+            raise
+        except Exception as error:
+            raise AuditUnavailable(f"{type(error).__name__}: {error}") from error
+
+
+class _WatchedSend:
+    """Lets nothing be answered that is not written down, wherever the decision was made."""
+
+    def __init__(self, send: Send, exchange: Exchange) -> None:
+        self._send = send
+        self._exchange = exchange
+        self._is_refused = False
+        self.is_answering = False
+
+    async def __call__(self, message: Message) -> None:
+        if not self.is_answering:
+            self.is_answering = True
+            # Layers used one by one have no last layer that would have said so.
+            self._is_refused = not self._exchange.is_decided and not await admit(self._exchange, self._send)
+        if not self._is_refused:
+            await self._send(message)

@@ -24,9 +24,10 @@ def check_url(value: str) -> None:
     try:
         parts = urlsplit(value)
         is_url = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+        is_url = is_url and not parts.netloc.endswith(":")
     except ValueError:
         raise ValueError(_NOT_A_URL) from None
     if not is_url or _QUOTABLE.fullmatch(value) is None:
         raise ValueError(_NOT_A_URL)
-    if parts.query or parts.fragment or parts.username or parts.password or value.endswith(("?", "#")):
+    if "?" in value or "#" in value or "@" in parts.netloc:
         raise ValueError("has a query, a fragment or a user, which an identifier does not have")

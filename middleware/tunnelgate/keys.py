@@ -196,11 +196,14 @@ class RemoteKeys:
         return self._clock() - self._fetched_at
 
     async def _refresh(self) -> None:
+        keys: KeySet | None = None
         try:
-            self._keys = read_keys(await self._fetch(self.url))
-            self._fetched_at = self._clock()
+            keys = read_keys(await self._fetch(self.url))
         except (OSError, ValueError) as error:
             logger.error("keys from %s: %s", self.url, str(error) or type(error).__name__)
         finally:
             self._tried_at = self._clock()
             self._refreshing = None
+        if keys is not None:
+            self._keys = keys
+            self._fetched_at = self._tried_at

@@ -13,7 +13,9 @@ Either way every fault is reported at once, and a policy never changes afterward
 """
 
 from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import (
@@ -28,7 +30,7 @@ from pydantic import (
 )
 
 from tunnelgate.configuration import fields
-from tunnelgate.configuration.across import faults_across
+from tunnelgate.configuration.across import faults_across, hostnames_of
 from tunnelgate.configuration.faults import LIST_TAG, MAPPING_TAG, faults_of
 from tunnelgate.configuration.sources import beside, read_environment, read_yaml
 from tunnelgate.errors import ConfigurationError
@@ -40,6 +42,7 @@ def _tools_tag(value: object) -> str:
 
 
 _Frozen = AfterValidator(tuple)
+_FrozenMapping = AfterValidator(fields.frozen_mapping)
 _NotEmpty = AfterValidator(fields.not_empty)
 HostName = Annotated[str, AfterValidator(fields.hostname)]
 NetworkText = Annotated[str, AfterValidator(fields.network)]
@@ -52,7 +55,10 @@ HeaderName = Annotated[str, AfterValidator(fields.forwarded_header)]
 Algorithm = Annotated[str, AfterValidator(fields.algorithm)]
 Port = Annotated[int, Field(ge=1, le=65535)]
 Octets = Annotated[int, Field(ge=1024, le=1024**3)]
-Seconds = Annotated[float, BeforeValidator(fields.duration)]
+Seconds = Annotated[float, BeforeValidator(fields.duration), Field(ge=0, le=86400, allow_inf_nan=False)]
+
+
+_DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
 class _Section(BaseModel):
@@ -95,7 +101,7 @@ class ToolRule(_Section):
 
 Tools = Annotated[
     Annotated[Sequence[ToolName], _Frozen, _NotEmpty, Tag(LIST_TAG)]
-    | Annotated[Mapping[ToolName, ToolRule | None], _NotEmpty, Tag(MAPPING_TAG)],
+    | Annotated[Mapping[ToolName, ToolRule | None], _FrozenMapping, _NotEmpty, Tag(MAPPING_TAG)],
     Discriminator(_tools_tag),
 ]
 
@@ -111,7 +117,9 @@ class Route(_Section):
     """
 
     mount: Annotated[str, AfterValidator(fields.factory)] | None = None
-    options: Mapping[str, Any] = Field(default_factory=dict[str, Any])
+    options: Annotated[Mapping[str, Any], BeforeValidator(deepcopy), _FrozenMapping] = Field(
+        default_factory=lambda: MappingProxyType(dict[str, Any]())
+    )
     path: UrlPath = "/mcp"
     resource: Url | None = None
     issuers: Annotated[Sequence[str], _Frozen, _NotEmpty] | None = None
@@ -165,17 +173,17 @@ class Policy(_Section):
     clients: Clients
     oauth: OAuth | None = None
     limits: Limits = Limits()
-    routes: Annotated[Mapping[HostName, Route], _NotEmpty]
+    routes: Annotated[Mapping[HostName, Route], _FrozenMapping, _NotEmpty]
     audit: Audit = Audit()
 
     if not TYPE_CHECKING:  # the fields above are the signature that type checkers see
 
-        def __init__(self, **data: Any) -> None:
+        def __init__(self, /, **data: Any) -> None:
             faults = faults_across(data)
             try:
                 super().__init__(**data)
             except ValidationError as error:
-                faults = faults_of(error, _known_keys()) + faults
+                faults = faults_of(error, _KEYS) + faults
             if faults:
                 raise ConfigurationError("policy", faults)
 
@@ -201,17 +209,15 @@ class Policy(_Section):
 
     def hostnames(self, name: str) -> tuple[str, ...]:
         """Return the hostnames that lead to a route, the one that its URLs are made of first."""
-        if self.tunnel_domain is None:
-            return (name,)
-        below = f"{name}.{self.tunnel_domain}"
-        return (name, below) if "." in name else (below,)
+        return hostnames_of(name, self.tunnel_domain)
 
     def resource(self, name: str) -> str:
         """Return the URL that tokens for a route are made for."""
         route = self.routes[name]
         if route.resource is not None:
             return route.resource
-        port = "" if self.public_port is None else f":{self.public_port}"
+        is_default = self.public_port in (None, _DEFAULT_PORTS[self.public_scheme])
+        port = "" if is_default else f":{self.public_port}"
         return f"{self.public_scheme}://{self.hostnames(name)[0]}{port}{route.path}"
 
     def issuers(self, name: str) -> tuple[Issuer, ...]:
@@ -221,6 +227,16 @@ class Policy(_Section):
         return tuple(each for each in everyone if chosen is None or each.issuer in chosen)
 
 
-def _known_keys() -> frozenset[str]:
-    sections = (Policy, Audit, Clients, Issuer, Limits, OAuth, Route, RouteClients, ToolRule)
-    return frozenset(name for section in sections for name in section.model_fields)
+_KEYS: Mapping[str, tuple[str, ...]] = {
+    parent: tuple(section.model_fields)
+    for parent, section in (
+        ("", Policy),
+        ("audit", Audit),
+        ("clients", Clients),
+        ("issuers", Issuer),
+        ("limits", Limits),
+        ("oauth", OAuth),
+        ("routes", Route),
+        ("tools", ToolRule),
+    )
+}

@@ -127,6 +127,7 @@ async def refuse(verdict: Refusal, exchange: Exchange, send: Send) -> None:
     except AuditUnavailable as error:
         logger.error("audit unavailable: %s", error)
         verdict = Broken(error.reason)
+        exchange.is_decided = True
     if exchange.is_websocket:
         await send({"type": "websocket.close", "code": _POLICY_VIOLATION})
         return

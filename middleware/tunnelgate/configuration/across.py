@@ -9,11 +9,12 @@ from typing import Any, cast
 
 from tunnelgate.configuration.faults import path_of, show
 from tunnelgate.errors import ConfigurationFault
+from tunnelgate.hosts import read_hostname
 
 
 def faults_across(data: Mapping[str, Any]) -> list[ConfigurationFault]:
     """Return the faults that no single value has."""
-    return [*_issuers(data), *_routes(data)]
+    return [*_issuers(data), *_routes(data), *_hostnames(data)]
 
 
 def _issuers(data: Mapping[str, Any]) -> Iterator[ConfigurationFault]:
@@ -35,7 +36,9 @@ def _routes(data: Mapping[str, Any]) -> Iterator[ConfigurationFault]:
     routes = _get(data, "routes")
     if not isinstance(routes, Mapping):
         return
-    issuers = {_get(each, "issuer") for each in _sequence(_get(_get(data, "oauth"), "issuers"))}
+    # A list, because what was given may be of any shape.
+    issuers = [_get(each, "issuer") for each in _sequence(_get(_get(data, "oauth"), "issuers"))]
+    domain = _get(data, "tunnel_domain")
     names: set[str] = set()
     for key, route in cast("Mapping[str, Any]", routes).items():
         name = str(key).lower()
@@ -43,7 +46,7 @@ def _routes(data: Mapping[str, Any]) -> Iterator[ConfigurationFault]:
         if name in names:
             yield ConfigurationFault(path, "", "stands twice; hostnames do not differ by case")
         names.add(name)
-        if "." not in name and _get(data, "tunnel_domain") is None:
+        if "." not in name and domain is None:
             yield ConfigurationFault(
                 path, "", "is no full hostname, and there is no tunnel_domain to put it under"
             )
@@ -61,6 +64,43 @@ def _routes(data: Mapping[str, Any]) -> Iterator[ConfigurationFault]:
                 yield ConfigurationFault(
                     f"{path}.issuers[{position}]", show(issuer), "is not one of oauth.issuers"
                 )
+
+
+def _hostnames(data: Mapping[str, Any]) -> Iterator[ConfigurationFault]:
+    routes = _get(data, "routes")
+    domain = _get(data, "tunnel_domain")
+    owners: dict[str, tuple[str, str]] = {}
+    for key in cast("Mapping[str, Any]", routes) if isinstance(routes, Mapping) else ():
+        name, path = str(key).lower(), path_of(("routes", str(key)))
+        for hostname in _hostnames_of(name, domain):
+            owner, its_path = owners.setdefault(hostname, (name, path))
+            if not _is_hostname(hostname):
+                yield ConfigurationFault(path, "", "makes no hostname under the tunnel_domain")
+            elif owner != name:
+                yield ConfigurationFault(path, "", f"has the hostname {hostname}, as {its_path} has")
+
+
+def _hostnames_of(name: str, domain: object) -> tuple[str, ...]:
+    """Return the hostnames of a route, unless its name or the domain is no hostname by itself."""
+    if not _is_hostname(name) or (isinstance(domain, str) and not _is_hostname(domain)):
+        return ()
+    return hostnames_of(name, domain.lower() if isinstance(domain, str) else None)
+
+
+def hostnames_of(name: str, tunnel_domain: str | None) -> tuple[str, ...]:
+    """Return the hostnames that lead to a route, the one that its URLs are made of first."""
+    if tunnel_domain is None:
+        return (name,)
+    below = f"{name}.{tunnel_domain}"
+    return (name, below) if "." in name else (below,)
+
+
+def _is_hostname(name: str) -> bool:
+    try:
+        read_hostname(name)
+    except ValueError:
+        return False
+    return True
 
 
 def _get(holder: Any, name: str) -> Any:

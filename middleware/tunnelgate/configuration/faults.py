@@ -1,6 +1,6 @@
 """Turns what pydantic found into faults that a person can mend: path, value, sentence."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from typing import Any
 
@@ -10,17 +10,16 @@ from pydantic_core import ErrorDetails
 from tunnelgate.errors import ConfigurationFault
 
 # Stand in the path of an error to say which form of a value was meant; no person wrote them.
-LIST_TAG = "as-list"
-MAPPING_TAG = "as-mapping"
+LIST_TAG = "<list>"
+MAPPING_TAG = "<mapping>"
 _INVISIBLE = frozenset({LIST_TAG, MAPPING_TAG, "[key]"})
 _LONGEST_VALUE = 60
 
 
-def faults_of(error: ValidationError, known: Iterable[str]) -> list[ConfigurationFault]:
+def faults_of(error: ValidationError, known: Mapping[str, Iterable[str]]) -> list[ConfigurationFault]:
     """Return the faults in the order of the file; ``known`` are the keys that a typo may have meant."""
-    names = sorted(known)
     return [
-        ConfigurationFault(path_of(each["loc"]), _value(each), _sentence(each, names))
+        ConfigurationFault(path_of(each["loc"]), _value(each), _sentence(each, known))
         for each in error.errors(include_url=False)
     ]
 
@@ -49,11 +48,13 @@ def _value(error: ErrorDetails) -> str:
     return "" if error["type"] == "missing" else show(error["input"])
 
 
-def _sentence(error: ErrorDetails, known: list[str]) -> str:
+def _sentence(error: ErrorDetails, known: Mapping[str, Iterable[str]]) -> str:
     if error["type"] == "missing":
         return "is required"
     if error["type"] == "extra_forbidden":
-        meant = get_close_matches(str(error["loc"][-1]), known, n=1)
+        *above, name = map(str, error["loc"])
+        parent = next((each for each in reversed(above) if each in known), "")
+        meant = get_close_matches(name, known[parent], n=1)
         return f"is not a key; {meant[0]} is" if meant else "is not a key"
     if error["type"] == "value_error":
         return str(error.get("ctx", {}).get("error", error["msg"]))

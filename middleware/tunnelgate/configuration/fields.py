@@ -5,8 +5,9 @@ sentence that begins with the value.
 """
 
 import re
-from collections.abc import Sized
+from collections.abc import Mapping, Sized
 from pathlib import Path
+from types import MappingProxyType
 from typing import TypeVar
 
 from tunnelgate.hosts import read_hostname
@@ -17,12 +18,14 @@ from tunnelgate.reading.address import read_network
 from tunnelgate.tools import check_tool_name
 
 _T = TypeVar("_T", bound=Sized)
+_K = TypeVar("_K")
+_V = TypeVar("_V")
 
 _PATH = re.compile(r"(?:/[A-Za-z0-9\-._~]+)+")
 _FACTORY = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
 _HEADER_NAME = re.compile(r"[A-Za-z0-9-]+")
 _LISTEN = re.compile(r"(?P<host>\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.-]*):(?P<port>[0-9]{1,5})")
-_DURATION = re.compile(r"(?:(?P<h>[0-9]+)h)?(?:(?P<m>[0-9]+)m)?(?:(?P<s>[0-9]+)s)?")
+_DURATION = re.compile(r"(?:(?P<h>[0-9]{1,9})h)?(?:(?P<m>[0-9]{1,9})m)?(?:(?P<s>[0-9]{1,9})s)?")
 _MAX_PORT = 65535
 _NEVER_FORWARDED = frozenset({"authorization", "content-length", "host", "transfer-encoding", "x-request-id"})
 
@@ -98,6 +101,11 @@ def factory(value: str) -> str:
     if _FACTORY.fullmatch(value) is None:
         raise ValueError("is not module:function")
     return value
+
+
+def frozen_mapping(value: Mapping[_K, _V]) -> Mapping[_K, _V]:
+    """Return a copy that nobody can change."""
+    return MappingProxyType(dict(value))
 
 
 def file(value: str | Path) -> Path:

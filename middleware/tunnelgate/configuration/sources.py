@@ -8,7 +8,6 @@ from typing import Any, cast
 
 import yaml
 from pydantic import BaseModel
-from pydantic_settings import BaseSettings, EnvSettingsSource, SettingsError
 
 from tunnelgate.errors import ConfigurationError, ConfigurationFault
 from tunnelgate.reading.strict_json import is_array, is_object
@@ -57,6 +56,8 @@ def read_yaml(path: Path) -> dict[str, Any]:
         raise _one_fault(path, f"is not YAML{line}: {error.problem}") from None
     except yaml.YAMLError as error:
         raise _one_fault(path, f"is not YAML: {error}") from None
+    except Exception as error:  # noqa: BLE001 - its constructors raise whatever int() and datetime do
+        raise _one_fault(path, f"is not YAML: {type(error).__name__}: {error}") from None
     if not isinstance(value, dict):
         raise _one_fault(path, "is not a mapping of settings")
     return cast("dict[str, Any]", value)
@@ -98,32 +99,35 @@ def read_environment(
     ]
     if unknown:
         raise ConfigurationError("environment", unknown)
-    source = EnvSettingsSource(
-        cast("type[BaseSettings]", model), env_prefix=PREFIX, env_nested_delimiter="__", case_sensitive=False
-    )
-    source.env_vars = {name.lower(): value for name, value in ours.items()}
-    try:
-        over = source()
-    except SettingsError as error:
-        raise ConfigurationError("environment", [ConfigurationFault(str(error), "", "is not JSON")]) from None
-    merged: dict[str, Any] = _laid_over(data, _decoded(over))
-    return merged
+    merged: dict[str, Any] = dict(data)
+    over: dict[str, Any] = {}
+    for name in sorted(ours):
+        value = _decoded(ours[name])
+        for key in reversed(name.removeprefix(PREFIX).lower().split("__")):
+            value = {key: value}
+        over = _laid_over(over, value)
+    result: dict[str, Any] = _laid_over(merged, over)
+    return result
 
 
 def _one_fault(path: Path, sentence: str) -> ConfigurationError:
     return ConfigurationError(str(path), [ConfigurationFault(str(path), "", sentence)])
 
 
-def _decoded(value: Any) -> Any:
-    """Return ``value`` with the lists and mappings that were written as JSON, at any depth."""
-    if isinstance(value, dict):
-        return {key: _decoded(each) for key, each in cast("dict[str, Any]", value).items()}
-    if isinstance(value, str) and value[:1] in ("[", "{"):
+def _decoded(value: str) -> Any:
+    """Return what a variable holds: a list or a mapping where it was written as JSON."""
+    if value[:1] in ("[", "{"):
         try:
-            return json.loads(value)
-        except ValueError:
+            return json.loads(value, object_pairs_hook=_members)
+        except (ValueError, RecursionError):
             return value  # the check of its field says what it should be
     return value
+
+
+def _members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    if len(members := dict(pairs)) != len(pairs):
+        raise ValueError("a key stands twice")
+    return members
 
 
 def _laid_over(below: Any, above: Any) -> Any:

@@ -40,6 +40,8 @@ def read_network(text: str) -> Network:
     Raises :class:`ValueError` with the end of a sentence for host bits, for a network of mapped
     addresses and for one that holds every address.
     """
+    if "%" in text:
+        raise ValueError("has a zone, which means something on one machine only")
     try:
         interface = ipaddress.ip_interface(text)
     except ValueError:

@@ -39,19 +39,29 @@ def read_answer(raw: bytes, message_id: str | int | None) -> Answer:
         raise Fault(Reason.ANSWER_NOT_VALID, "not one JSON-RPC message")
     members = value
     if "method" in members:
-        if not members.keys() <= _CALL_MEMBERS or not isinstance(members["method"], str):
+        if not members.keys() <= _CALL_MEMBERS or not _is_call(members):
             raise Fault(Reason.ANSWER_NOT_VALID, "neither a request nor a notification")
         return Answer(members, is_response=False, result=None, canonical=canonical)
     if not members.keys() <= _RESPONSE_MEMBERS or ("result" in members) == ("error" in members):
         raise Fault(Reason.ANSWER_NOT_VALID, "not a response")
+    if "error" in members and not is_object(members["error"]):
+        raise Fault(Reason.ANSWER_NOT_VALID, "error is not an object")
     its_id = members.get("id")
     is_nobodys = its_id is None and "error" in members
+    if not is_nobodys and message_id is None:
+        raise Fault(Reason.ANSWER_NOT_VALID, "a response to a notification")
     if not is_nobodys and (its_id != message_id or type(its_id) is not type(message_id)):
         raise Fault(Reason.ANSWER_NOT_VALID, "a response to another request")
     result = members.get("result")
     if "result" in members and not is_object(result):
         raise Fault(Reason.ANSWER_NOT_VALID, "result is not an object")
     return Answer(members, is_response=True, result=result, canonical=canonical)
+
+
+def _is_call(members: dict[str, Any]) -> bool:
+    its_id = members.get("id")
+    has_id = its_id is None or (isinstance(its_id, str | int) and not isinstance(its_id, bool))
+    return isinstance(members["method"], str) and has_id and is_object(members.get("params", {}))
 
 
 def read_names(result: dict[str, Any], member: str) -> list[tuple[str, dict[str, Any]]]:
@@ -75,4 +85,5 @@ def read_names(result: dict[str, Any], member: str) -> list[tuple[str, dict[str,
 
 
 def _has_lookalike(members: dict[str, Any], name: str) -> bool:
-    return any(key != name and key.casefold() == name for key in members)
+    folded = name.casefold()
+    return any(key != name and key.casefold() == folded for key in members)

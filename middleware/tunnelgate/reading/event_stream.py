@@ -4,6 +4,7 @@ Specification: https://html.spec.whatwg.org/multipage/server-sent-events.html#ev
 """
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from tunnelgate.reading.fault import Fault
@@ -28,6 +29,9 @@ class Event:
     comments: tuple[bytes, ...] = ()
 
 
+_NOTHING = Event(None)
+
+
 class EventReader:
     """Turns chunks of a stream into events.
 
@@ -44,36 +48,41 @@ class EventReader:
         self._at_start = True
         self._after_cr = False
 
-    def feed(self, chunk: bytes) -> list[Event]:
-        """Return the events that ``chunk`` completes."""
+    def feed(self, chunk: bytes) -> Iterator[Event]:
+        """Yield the events that ``chunk`` completes; to be consumed before the next call."""
         if self._at_start:
             chunk = bytes(self._line) + chunk
             self._line.clear()
             if len(chunk) < len(_BOM) and _BOM.startswith(chunk):
                 self._line += chunk
-                return []
+                return
             chunk = chunk.removeprefix(_BOM)
             self._at_start = False
         # A CR has ended its line when it came, so that nothing waits for the LF it may have.
         if self._after_cr and chunk:
             chunk = chunk.removeprefix(b"\n")
-        self._after_cr = chunk.endswith(b"\r") if chunk else self._after_cr
+            self._after_cr = False
+        self._after_cr = self._after_cr or chunk.endswith(b"\r")
         *lines, rest = _LINE_END.split(chunk)
-        events: list[Event] = []
         for line in lines:
             self._line += line
             if self._line:
                 self._block.append(bytes(self._line))
                 self._block_size += len(self._line) + _LINE_OVERHEAD
                 self._line.clear()
+                self._check_size()
             elif self._block:
-                events.append(_event(self._block))
+                event = _event(self._block)
                 self._block = []
                 self._block_size = 0
+                if event != _NOTHING:
+                    yield event
         self._line += rest
+        self._check_size()
+
+    def _check_size(self) -> None:
         if self._block_size + len(self._line) > self._max_event:
             raise Fault(Reason.ANSWER_TOO_LARGE, f"an event of more than {self._max_event} octets")
-        return events
 
 
 def write_event(event: Event) -> bytes:

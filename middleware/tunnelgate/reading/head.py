@@ -63,7 +63,7 @@ def read_head(scope: Scope) -> RequestHead:
         http_version=scope.get("http_version", "1.1"),
         method=scope.get("method", "GET"),
         path=path,
-        raw_path=quote(path).encode("ascii") if raw_path is None else raw_path,
+        raw_path=_quoted(path) if raw_path is None else raw_path,
         local_port=server[1] if server else None,
     )
     fields = head.fields
@@ -81,3 +81,8 @@ def read_head(scope: Scope) -> RequestHead:
             head.lookalikes.append(name)
     head.size = size
     return head
+
+
+def _quoted(path: str) -> bytes:
+    # What is no text stays no text, for hygiene to find.
+    return quote(path, errors="surrogatepass").encode("ascii")

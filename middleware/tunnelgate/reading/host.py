@@ -7,6 +7,7 @@ percent-encoding, which no HTTP client sends), RFC 1123 section 2.1 for lengths.
 import re
 from dataclasses import dataclass
 from functools import lru_cache
+from ipaddress import IPv6Address
 
 from tunnelgate.reading.fault import Fault
 from tunnelgate.verdict import Reason
@@ -40,9 +41,19 @@ def read_host(value: bytes) -> Host:
     except UnicodeDecodeError:
         raise Fault(Reason.HOST_MALFORMED, "not ASCII") from None
     match = _NAME.fullmatch(text) or _IPV6.fullmatch(text)
-    if match is None or len(match["name"]) > _MAX_NAME:
+    if match is None or len(match["name"]) > _MAX_NAME or not _is_address_or_name(match["name"]):
         raise Fault(Reason.HOST_MALFORMED, "not a hostname with an optional port")
     port = None if match["port"] is None else int(match["port"])
     if port is not None and port > _MAX_PORT:
         raise Fault(Reason.HOST_MALFORMED, "no such port")
     return Host(match["name"].lower(), port)
+
+
+def _is_address_or_name(name: str) -> bool:
+    if not name.startswith("["):
+        return True
+    try:
+        IPv6Address(name[1:-1])
+    except ValueError:
+        return False
+    return True

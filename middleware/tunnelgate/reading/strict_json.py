@@ -95,7 +95,7 @@ def _members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         seen: set[str] = set()
         for name, _ in pairs:
             if name in seen:
-                raise Fault(Reason.BODY_NOT_STRICT, f"member {name[:80]!r} twice")
+                raise Fault(Reason.BODY_NOT_STRICT, "a member twice")
             seen.add(name)
     return members
 
