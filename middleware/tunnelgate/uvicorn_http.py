@@ -11,11 +11,11 @@ more, so it is mended here; what a layer can see is left to :mod:`tunnelgate.hyg
 Specification: RFC 9112 sections 3.2 and 7.1.2.
 """
 
-from typing import Any
+from typing import Any, cast
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-MAX_HEAD = 64 * 1024  # octets of request line and headers, before anything is known about the request
+MAX_HEAD = 64 * 1024  # octets of a head, or of any other part that an application does not see
 
 _TOO_LARGE = b'{"error":"headers_too_large"}'
 _BAD_REQUEST = b'{"error":"bad_request"}'
@@ -27,13 +27,14 @@ class StrictHttpToolsProtocol(HttpToolsProtocol):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._is_head_complete = True
-        self._head_octets = 0
+        self._is_upgraded = False
+        self._has_progressed = False
+        self._idle_octets = 0
 
     def on_message_begin(self) -> None:
-        """Begin to count."""
+        """Begin a request."""
         super().on_message_begin()
         self._is_head_complete = False
-        self._head_octets = 0
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Take a header; drop a trailer, which nobody announced and nobody checked."""
@@ -43,18 +44,34 @@ class StrictHttpToolsProtocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         """Start the application; its ``raw_path`` is the target as it was sent."""
         self._is_head_complete = True
+        self._has_progressed = True
         target = self.url
         super().on_headers_complete()
-        if not target.startswith(b"/"):
-            self.scope["raw_path"] = target
+        if not target.startswith(b"/") or b"#" in target:
+            self.scope["raw_path"] = target.partition(b"?")[0]
+        if b"upgrade" in dict(self.headers):
+            # Behind an upgrade the parser would take whatever comes for the next request.
+            self._is_upgraded = True
+            self.cycle.keep_alive = False
+
+    def on_body(self, body: bytes) -> None:
+        """Take a part of the body."""
+        self._has_progressed = True
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        """End a request."""
+        self._has_progressed = True
+        super().on_message_complete()
 
     def data_received(self, data: bytes) -> None:
-        """Parse, and give up on a head that does not end."""
-        super().data_received(data)
-        if self._is_head_complete or self.transport.is_closing():
+        """Parse, and give up on a part that does not end: a head, a trailer, an extension."""
+        if self._is_upgraded:
             return
-        self._head_octets += len(data)
-        if self._head_octets > MAX_HEAD:
+        self._has_progressed = False
+        super().data_received(data)
+        self._idle_octets = 0 if self._has_progressed else self._idle_octets + len(data)
+        if self._idle_octets > MAX_HEAD and not self.transport.is_closing():
             self._answer_and_close(b"HTTP/1.1 431 Request Header Fields Too Large\r\n", _TOO_LARGE)
 
     def send_400_response(self, msg: str) -> None:
@@ -62,6 +79,9 @@ class StrictHttpToolsProtocol(HttpToolsProtocol):
         self._answer_and_close(b"HTTP/1.1 400 Bad Request\r\n", _BAD_REQUEST)
 
     def _answer_and_close(self, status_line: bytes, body: bytes) -> None:
-        head = b"content-type: application/json\r\ncontent-length: %d\r\nconnection: close\r\n\r\n"
-        self.transport.write(status_line + head % len(body) + body)
+        cycle = cast("RequestResponseCycle | None", self.cycle)
+        is_answering = cycle is not None and cycle.response_started and not cycle.response_complete
+        if not is_answering:  # never into the middle of another answer
+            head = b"content-type: application/json\r\ncontent-length: %d\r\nconnection: close\r\n\r\n"
+            self.transport.write(status_line + head % len(body) + body)
         self.transport.close()
