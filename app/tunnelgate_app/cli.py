@@ -4,6 +4,7 @@ Exit codes: 0 is fine, 1 found something wrong, 2 was used wrongly, such as with
 """
 
 import os
+import shlex
 import shutil
 import sys
 from collections.abc import Callable
@@ -165,4 +166,4 @@ def _command() -> str:
     called = sys.argv[0]
     if shutil.which("tunnelgate") == called:
         return "tunnelgate"
-    return os.path.relpath(called)
+    return shlex.quote(os.path.relpath(called))

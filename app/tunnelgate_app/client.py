@@ -1,7 +1,7 @@
 """Asks a running demo: for a token, and the three questions of the probe."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 import httpx2
 import orjson
@@ -40,7 +40,11 @@ class DemoClient:
         )
         if response.status_code != _OK:
             raise DemoError(f"the development issuer refused: {response.text}")
-        token: str = response.json()["access_token"]
+        token = _member(_read(response), "access_token")
+        if not isinstance(token, str):
+            raise DemoError(
+                f"what answers at {self._state.gate} is no development issuer; start the demo first"
+            )
         return token
 
     def probe(self, route: DemoRoute) -> tuple[dict[str, str], list[str]]:
@@ -92,19 +96,27 @@ def _wrong(
     route: DemoRoute, listed: httpx2.Response, called: httpx2.Response, blocked: httpx2.Response
 ) -> list[str]:
     wrong: list[str] = []
-    names = [tool["name"] for tool in _result(listed).get("tools", [])]
+    tools = _member(_result(listed), "tools")
+    names = [str(_member(tool, "name")) for tool in tools] if isinstance(tools, list) else []
     if sorted(names) != sorted(route.tools):
         wrong.append(f"the list should be exactly {', '.join(route.tools)}")
-    if called.status_code != _OK or _result(called).get("isError", True):
+    if called.status_code != _OK or _member(_result(called), "isError") is not False:
         wrong.append(f"the call of {route.tool} should have succeeded")
     if blocked.status_code != _FORBIDDEN:
         wrong.append(f"{BLOCKED_HOST} should have been refused")
     return wrong
 
 
-def _result(response: httpx2.Response) -> dict[str, Any]:
+def _result(response: httpx2.Response) -> Any:
+    return _member(_read(response), "result")
+
+
+def _read(response: httpx2.Response) -> Any:
     try:
-        result: dict[str, Any] = response.json().get("result", {})
-    except (ValueError, AttributeError):
-        return {}
-    return result
+        return response.json()
+    except ValueError:
+        return None
+
+
+def _member(value: Any, name: str) -> Any:
+    return cast("dict[str, Any]", value).get(name) if isinstance(value, dict) else None

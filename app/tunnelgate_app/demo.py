@@ -6,6 +6,7 @@ What it makes stands in one folder, can be looked at and changed, and is served 
 
 import os
 import secrets
+import shlex
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -86,15 +87,20 @@ class DemoState:
     def from_folder(cls, folder: Path) -> "DemoState":
         """Return the state of the demo that was started last; raises :class:`DemoError`."""
         try:
-            return cls(**orjson.loads((folder / "state.json").read_bytes()))
+            state = cls(**orjson.loads((folder / "state.json").read_bytes()))
+            if [type(value) for value in asdict(state).values()] != [int, str, str]:
+                raise ValueError
         except (OSError, ValueError, TypeError):
             raise DemoError(f"no demo has kept its state in {folder}; start one: tunnelgate demo") from None
+        return state
 
 
 def default_state_folder() -> Path:
     """Return where the demo keeps its files: the user's state folder (XDG Base Directory)."""
-    base = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
-    return Path(base) / "tunnelgate" / "demo"
+    base = Path(os.environ.get("XDG_STATE_HOME", ""))
+    if not base.is_absolute():  # which the specification says to ignore
+        base = Path.home() / ".local" / "state"
+    return base / "tunnelgate" / "demo"
 
 
 def default_documents() -> tuple[Path, tuple[Path, ...]]:
@@ -111,6 +117,8 @@ def prepare(folder: Path, port: int, documents: Path, extra_files: tuple[Path, .
 
     Raises :class:`DemoError` when the folder cannot be written.
     """
+    folder, documents = folder.absolute(), documents.absolute()
+    extra_files = tuple(path.absolute() for path in extra_files)
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         state = DemoState(port, CLIENT_ID, secrets.token_urlsafe(24))
@@ -177,6 +185,7 @@ def _write_private(path: Path, content: bytes) -> None:
 
 def introduction(state: DemoState, folder: Path, command: str) -> str:
     """Return what a person reads when the demo has started; ``command`` is how they call us."""
+    options = "" if folder == default_state_folder() else f" --state {shlex.quote(str(folder.absolute()))}"
     docs = ROUTES["docs"]
     lines = [
         f"A private MCP server behind the gate, on {state.gate}",
@@ -196,12 +205,12 @@ def introduction(state: DemoState, folder: Path, command: str) -> str:
         "",
         "From another terminal, the three questions at once:",
         "",
-        f"  {command} probe --route {docs.name}",
+        f"  {command} probe --route {docs.name}{options}",
         "",
         "With curl:",
         "",
         f"  curl -s {state.gate}/mcp -H 'Host: {docs.hostname}' \\",
-        f'    -H "Authorization: Bearer $({command} token --route {docs.name})" \\',
+        f'    -H "Authorization: Bearer $({command} token --route {docs.name}{options})" \\',
         "    -H 'Content-Type: application/json' -H 'Accept: application/json, text/event-stream' \\",
         """    -d '{"jsonrpc":"2.0","id":1,"method":"tools/list"}'""",
         "",

@@ -1,11 +1,14 @@
 """The gateway: a policy's mounted applications behind the chain, as one ASGI application."""
 
 import importlib
+import inspect
 import logging
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from tunnelgate import (
+    AuditFile,
     AuditSink,
     ConfigurationError,
     ConfigurationFault,
@@ -18,8 +21,9 @@ from tunnelgate import (
 )
 from tunnelgate.asgi import ASGIApp
 from tunnelgate.chain import build_gate
+from tunnelgate.configuration.faults import path_of
 from tunnelgate_app.fetch import fetch
-from tunnelgate_app.lifespans import Lifespans
+from tunnelgate_app.lifespans import Lifespans, Stateful
 
 logger = logging.getLogger("tunnelgate")
 
@@ -36,15 +40,29 @@ def create_gateway(policy: Policy, *, audit: AuditSink | None = None) -> ASGIApp
     Raises :class:`~tunnelgate.ConfigurationError` with every route that cannot be served.
     """
     apps: dict[str, ASGIApp] = {}
+    keys: dict[str, KeySource] = {}
     faults: list[ConfigurationFault] = []
     for name, route in policy.routes.items():
         try:
-            apps[name] = _mount(route)
+            apps[name] = Stateful(_mount(route))
         except MountError as error:
-            faults.append(ConfigurationFault(f"routes.{name}.mount", repr(route.mount), str(error)))
+            path = path_of(("routes", name, "mount"))
+            faults.append(ConfigurationFault(path, repr(route.mount), str(error)))
+    for position, issuer in enumerate(policy.oauth.issuers if policy.oauth else ()):
+        try:
+            keys[issuer.issuer] = keys_of(issuer)
+        except ConfigurationError as error:
+            path = path_of(("oauth", "issuers", position, "jwks_file"))
+            faults += [replace(fault, path=path) for fault in error.faults]
+    try:
+        sink = AuditFile(policy.audit.file) if audit is None else audit
+    except OSError as error:
+        faults.append(ConfigurationFault("audit.file", repr(policy.audit.file), _reason(error)))
     if faults:
         raise ConfigurationError("gateway", faults)
-    gate = build_gate(policy, apps, Lifespans(tuple(apps.values())), audit=audit, keys_of=keys_of)
+    gate = build_gate(
+        policy, apps, Lifespans(tuple(apps.values())), audit=sink, keys_of=lambda issuer: keys[issuer.issuer]
+    )
     for name, route in policy.routes.items():
         for hostname in policy.hostnames(name):
             logger.info("route configured: %s to %s", hostname, route.mount)
@@ -57,10 +75,13 @@ def keys_of(issuer: Issuer) -> KeySource:
         try:
             return StaticKeys.from_file(Path(issuer.jwks_file))
         except (OSError, ValueError) as error:
-            sentence = getattr(error, "strerror", None) or str(error)
-            fault = ConfigurationFault("oauth.issuers.jwks_file", repr(str(issuer.jwks_file)), sentence)
+            fault = ConfigurationFault("oauth.issuers.jwks_file", repr(str(issuer.jwks_file)), _reason(error))
             raise ConfigurationError("gateway", [fault]) from None
     return RemoteKeys(str(issuer.jwks_uri), fetch)
+
+
+def _reason(error: BaseException) -> str:
+    return getattr(error, "strerror", None) or str(error) or type(error).__name__
 
 
 def _mount(route: Route) -> ASGIApp:
@@ -74,10 +95,17 @@ def _mount(route: Route) -> ASGIApp:
         if missing in _EXTRAS:
             raise MountError(f"needs {missing}: pip install 'tunnelgate[{_EXTRAS[missing]}]'") from None
         raise MountError(f"cannot be imported: {error}") from None
+    except (Exception, SystemExit) as error:  # somebody else's module may raise anything
+        raise MountError(f"cannot be imported: {_reason(error)}") from error
     factory: Callable[..., ASGIApp] | None = getattr(module, function_name, None)
     if factory is None:
         raise MountError(f"has no function {function_name}")
     try:
-        return factory(**route.options)
-    except Exception as error:  # somebody else's factory may raise anything
-        raise MountError(f"does not start: {error}") from error
+        app = factory(**route.options)
+    except (Exception, SystemExit) as error:  # somebody else's factory may raise anything
+        raise MountError(f"does not start: {_reason(error)}") from error
+    if inspect.iscoroutine(app):
+        app.close()
+    if not callable(app):
+        raise MountError(f"does not return an application, but {type(app).__name__}")
+    return app

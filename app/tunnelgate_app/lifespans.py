@@ -6,10 +6,24 @@ Specification: https://asgi.readthedocs.io/en/latest/specs/lifespan.html
 import asyncio
 import logging
 from collections.abc import Sequence
+from typing import Any
 
 from tunnelgate.asgi import ASGIApp, Message, Receive, Scope, Send
 
 logger = logging.getLogger("tunnelgate")
+
+
+class Stateful:
+    """An application whose requests carry the state that its own lifespan filled, as under a server."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+        self._state: dict[str, Any] = {}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one ASGI connection."""
+        state = self._state if scope["type"] == "lifespan" else self._state.copy()
+        await self.app({**scope, "state": state}, receive, send)
 
 
 class Lifespans:
@@ -36,13 +50,16 @@ class Lifespans:
             running.append(lifespan)
         await send({"type": "lifespan.startup.complete"})
         await receive()
-        await _stop(running)
+        failures = await _stop(running)
+        if failures:
+            await send({"type": "lifespan.shutdown.failed", "message": "; ".join(failures)})
+            return
         await send({"type": "lifespan.shutdown.complete"})
 
 
-async def _stop(running: list["_Lifespan"]) -> None:
-    for lifespan in reversed(running):
-        await lifespan.stop()
+async def _stop(running: list["_Lifespan"]) -> list[str]:
+    failures = [await lifespan.stop() for lifespan in reversed(running)]
+    return [failure for failure in failures if failure is not None]
 
 
 class _Lifespan:
@@ -64,11 +81,16 @@ class _Lifespan:
             return str(message.get("message", "")) or "an application failed to start"
         return None
 
-    async def stop(self) -> None:
-        """Stop the application and wait until it has stopped."""
+    async def stop(self) -> str | None:
+        """Stop the application and wait until it has stopped; return why it failed, if it did."""
         self._said.put_nowait({"type": "lifespan.shutdown"})
         if self._task is not None:
-            await self._task
+            await asyncio.wait([self._task])
+        while not self._heard.empty():
+            message = self._heard.get_nowait()
+            if message["type"] == "lifespan.shutdown.failed":
+                return str(message.get("message", "")) or "an application failed to stop"
+        return None
 
     async def _run(self) -> None:
         try:
@@ -76,4 +98,5 @@ class _Lifespan:
         except Exception as error:  # noqa: BLE001 - see below
             # The protocol's way of saying "unsupported", and the only way of telling it from a failure.
             logger.debug("an application has no lifespan: %r", error)
-        self._heard.put_nowait({"type": "lifespan.unsupported"})
+        finally:
+            self._heard.put_nowait({"type": "lifespan.unsupported"})

@@ -9,33 +9,35 @@ A configuration that is not right ends the process with its faults and the statu
 """
 
 import logging
-import os
 import sys
 
 from tunnelgate import ConfigurationError, Policy
-from tunnelgate.asgi import ASGIApp
+from tunnelgate.asgi import ASGIApp, Receive, Scope, Send
 from tunnelgate_app.gateway import create_gateway
+from tunnelgate_app.process import ProcessSettings
 
 logger = logging.getLogger("uvicorn.error")
 
-CONFIG_VARIABLE = "TUNNELGATE_CONFIG"
-DEFAULT_CONFIG = "tunnelgate.yaml"
 STRICT_OPTIONS = "--http tunnelgate.uvicorn_http:StrictHttpToolsProtocol --no-proxy-headers --ws none"
 
 
 def _load() -> ASGIApp:
     try:
-        gateway = create_gateway(Policy.from_file(os.environ.get(CONFIG_VARIABLE, DEFAULT_CONFIG)))
+        return create_gateway(Policy.from_file(ProcessSettings().config))
     except ConfigurationError as error:
         sys.stderr.write(f"{error}\n")
         sys.exit(2)
-    # uvicorn imports its protocol class before the application that it serves.
-    if "tunnelgate.uvicorn_http" not in sys.modules:
+
+
+_gateway = _load()
+
+
+async def app(scope: Scope, receive: Receive, send: Send) -> None:
+    """Serve one ASGI connection."""
+    # A server may import the application before its protocol, but starts it afterwards.
+    if scope["type"] == "lifespan" and "tunnelgate.uvicorn_http" not in sys.modules:
         logger.warning(
             "this server's own HTTP parser lets pass what no application can see; run it with %s",
             STRICT_OPTIONS,
         )
-    return gateway
-
-
-app = _load()
+    await _gateway(scope, receive, send)

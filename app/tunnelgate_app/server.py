@@ -55,5 +55,8 @@ def run(
         timeout_graceful_shutdown=round(shutdown_timeout),
     )
     server = uvicorn.Server(config)
-    server.run(sockets=[listener])
+    try:
+        server.run(sockets=[listener])
+    except SystemExit:  # how uvicorn says that the application did not start
+        return False
     return server.started

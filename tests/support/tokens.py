@@ -100,11 +100,13 @@ class KeyEndpoint:
     def __init__(self, answer: bytes | Exception) -> None:
         self.answer = answer
         self.asked: list[str] = []
+        self.was_asked = asyncio.Event()
         self.answers = asyncio.Event()
         self.answers.set()
 
     async def fetch(self, url: str) -> bytes:
         self.asked.append(url)
+        self.was_asked.set()
         await self.answers.wait()
         if isinstance(self.answer, Exception):
             raise self.answer

@@ -7,6 +7,7 @@ import ipaddress
 import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from urllib.parse import parse_qsl
 
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -28,6 +29,7 @@ logger = logging.getLogger("tunnelgate.issuer")
 METADATA_PATH = "/.well-known/oauth-authorization-server"
 JWKS_PATH = "/jwks.json"
 TOKEN_PATH = "/token"  # noqa: S105 - a path
+_MAX_FIELDS = 20
 PATHS = (METADATA_PATH, JWKS_PATH, TOKEN_PATH)
 
 
@@ -65,11 +67,10 @@ def create_app(
         return Response(key.public_set(), media_type="application/jwk-set+json")
 
     async def token(request: Request) -> Response:
-        async with request.form() as form:
-            items = form.multi_items()
-            fields = {name: value for name, value in items if isinstance(value, str)}
-        if len(fields) != len(items):
-            return JSONResponse({"error": "invalid_request"}, 400)
+        try:
+            fields = _read_form(request.headers.get("content-type", ""), await request.body())
+        except ValueError:
+            return JSONResponse({"error": "invalid_request"}, 400, {"cache-control": "no-store"})
         reply = server.answer(TokenRequest(fields, request.headers))
         return JSONResponse(dict(reply.body), reply.status, dict(reply.headers))
 
@@ -82,6 +83,19 @@ def create_app(
         ]
     )
     return LoopbackOnly(app)
+
+
+def _read_form(media_type: str, body: bytes) -> dict[str, str]:
+    """Return the fields of a form; raises :class:`ValueError` unless each is there once."""
+    if media_type.partition(";")[0].strip().lower() != "application/x-www-form-urlencoded":
+        raise ValueError("not a form")
+    pairs = parse_qsl(
+        body.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=_MAX_FIELDS
+    )
+    fields = dict(pairs)
+    if len(fields) != len(pairs):
+        raise ValueError("a field stands twice")
+    return fields
 
 
 class LoopbackOnly:

@@ -7,18 +7,27 @@ Specification: RFC 6749 section 4.4, RFC 8707 section 2.2, RFC 9068 section 3.
 # The published types of Authlib's server say less than its documentation does.
 
 import hmac
+import logging
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import cast
 
 from authlib.oauth2 import OAuth2Request
-from authlib.oauth2.rfc6749 import AuthorizationServer, ClientMixin, InvalidScopeError, OAuth2Error
+from authlib.oauth2.rfc6749 import (
+    AuthorizationServer,
+    ClientMixin,
+    InvalidScopeError,
+    OAuth2Error,
+)
 from authlib.oauth2.rfc6749.grants import ClientCredentialsGrant
 from authlib.oauth2.rfc6749.requests import BasicOAuth2Payload
 from authlib.oauth2.rfc9068 import JWTBearerTokenGenerator
 from joserfc.jwk import KeySet
 
 from tunnelgate_app.issuer.signing_key import ALGORITHM, SigningKey
+
+# It logs the tokens that it makes.
+logging.getLogger("authlib").setLevel(logging.INFO)
 
 TOKEN_LIFETIME = 600  # seconds
 AUTHENTICATION_METHODS = ["client_secret_basic", "client_secret_post"]
@@ -50,12 +59,19 @@ class TokenReply:
     headers: Mapping[str, str]
 
 
+_UNREADABLE_CLIENT = TokenReply(
+    401,
+    {"error": "invalid_client"},
+    {"Cache-Control": "no-store", "WWW-Authenticate": 'Basic error="invalid_client"'},
+)
+
+
 @dataclass(frozen=True)
 class DevelopmentClient(ClientMixin):
     """The one client there is. ``scopes`` are offered for ``resource``, which its request names."""
 
     client_id: str
-    client_secret: str
+    client_secret: str = field(repr=False)  # Authlib logs its clients
     resource: str = ""
     scopes: tuple[str, ...] = ()
 
@@ -77,7 +93,8 @@ class DevelopmentClient(ClientMixin):
 
     def get_allowed_scope(self, scope: Collection[str] | str | None) -> str:
         """Return the scopes that are granted: what was asked for, or all; raises for any other."""
-        asked = scope.split() if isinstance(scope, str) else list(scope or self.scopes)
+        asked = scope.split() if isinstance(scope, str) else list(scope or ())
+        asked = asked or list(self.scopes)  # a parameter without a value is like none (RFC 6749 section 3.2)
         if not set(asked) <= set(self.scopes):
             raise InvalidScopeError
         return " ".join(asked)
@@ -135,7 +152,10 @@ class DevelopmentServer(AuthorizationServer):
 
     def answer(self, request: TokenRequest) -> TokenReply:
         """Return the answer to one token request."""
-        return cast("TokenReply", self.create_token_response(request))
+        try:
+            return cast("TokenReply", self.create_token_response(request))
+        except ValueError:  # Authlib decodes what Basic authentication carries without a net
+            return _UNREADABLE_CLIENT
 
     def query_client(  # type: ignore[override]  # Authlib takes None for an unknown client
         self, client_id: str

@@ -1,0 +1,258 @@
+from pathlib import Path
+from urllib.parse import urlencode
+
+import pytest
+
+from tests.support.asgi import Reply, call, http_scope
+from tunnelgate.asgi import ASGIApp, Message
+from tunnelgate_app.issuer import SigningKey, create_app
+from tunnelgate_app.issuer.app import JWKS_PATH, METADATA_PATH, PATHS, TOKEN_PATH
+
+ISSUER = "http://login.tunnel.localhost:8080"
+DOCS = "http://docs.tunnel.localhost:8080/mcp"
+RESOURCES = {DOCS: ["docs:read", "docs:full"], "http://other.tunnel.localhost:8080/mcp": ["docs:read", "a"]}
+FORM = {
+    "grant_type": "client_credentials",
+    "resource": DOCS,
+    "client_id": "demo",
+    "client_secret": "s3cret",
+}
+URL_ENCODED = "application/x-www-form-urlencoded"
+
+
+@pytest.fixture
+def key_file(tmp_path: Path) -> Path:
+    path = tmp_path / "key.json"
+    SigningKey.generate().write(path)
+    return path
+
+
+@pytest.fixture
+def issuer(key_file: Path) -> ASGIApp:
+    return create_app(
+        issuer=ISSUER, key_file=key_file, client_id="demo", client_secret="s3cret", resources=RESOURCES
+    )
+
+
+async def ask_for_token(issuer: ASGIApp, body: bytes, media_type: str = URL_ENCODED) -> Reply:
+    scope = http_scope("POST", TOKEN_PATH, [("host", "x"), ("content-type", media_type)])
+    return await call(issuer, scope, body)
+
+
+@pytest.mark.promise("development-only")
+@pytest.mark.anyio
+async def test_the_metadata_is_that_of_the_specification_and_says_development(issuer: ASGIApp) -> None:
+    reply = await call(issuer, http_scope("GET", METADATA_PATH))
+
+    assert (reply.status, reply.header("content-type")) == (200, "application/json")
+    assert (
+        reply.json().items()
+        >= {
+            "issuer": ISSUER,
+            "token_endpoint": ISSUER + TOKEN_PATH,
+            "jwks_uri": ISSUER + JWKS_PATH,
+            "grant_types_supported": ["client_credentials"],
+            "response_types_supported": [],
+            "token_endpoint_auth_methods_supported": ["client_secret_basic", "client_secret_post"],
+            "scopes_supported": ["a", "docs:full", "docs:read"],
+            "tunnelgate_environment": "development",
+        }.items()
+    )
+
+
+@pytest.mark.promise("development-only")
+@pytest.mark.anyio
+async def test_the_keys_are_those_of_the_file_without_the_private_part(
+    issuer: ASGIApp, key_file: Path
+) -> None:
+    reply = await call(issuer, http_scope("GET", JWKS_PATH))
+
+    assert (reply.status, reply.header("content-type")) == (200, "application/jwk-set+json")
+    assert reply.body == SigningKey.from_file(key_file).public_set()
+    (key,) = reply.json()["keys"]
+    assert "d" not in key
+
+
+@pytest.mark.promise("development-only")
+def test_the_log_says_that_it_is_for_development(key_file: Path, caplog: pytest.LogCaptureFixture) -> None:
+    create_app(issuer=ISSUER, key_file=key_file, client_id="a", client_secret="b", resources={})
+
+    (record,) = caplog.records
+    assert (record.name, record.levelname) == ("tunnelgate.issuer", "WARNING")
+    assert record.getMessage().startswith(f"development issuer: {ISSUER} ")
+
+
+def test_without_its_key_there_is_no_issuer(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        create_app(
+            issuer=ISSUER, key_file=str(tmp_path / "none"), client_id="a", client_secret="b", resources={}
+        )
+
+
+@pytest.mark.anyio
+async def test_a_form_gets_a_token(issuer: ASGIApp) -> None:
+    reply = await ask_for_token(issuer, urlencode(FORM).encode())
+
+    assert (reply.status, reply.json()["token_type"]) == (200, "Bearer")
+    assert reply.header("cache-control") == "no-store"
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        pytest.param("POST", METADATA_PATH, 405, id="a POST to the metadata"),
+        pytest.param("POST", JWKS_PATH, 405, id="a POST to the keys"),
+        pytest.param("GET", TOKEN_PATH, 405, id="a GET of a token, which would be in logs"),
+        pytest.param("GET", "/", 404, id="another path"),
+        pytest.param("GET", f"{METADATA_PATH}/x", 404, id="a path below the metadata"),
+        pytest.param("POST", f"{TOKEN_PATH}/", 307, id="a slash too many"),
+    ],
+)
+@pytest.mark.anyio
+async def test_nothing_else_is_served(issuer: ASGIApp, method: str, path: str, status: int) -> None:
+    assert (await call(issuer, http_scope(method, path))).status == status
+
+
+def test_the_paths_that_a_gate_must_leave_open_are_exactly_these() -> None:
+    assert set(PATHS) == {METADATA_PATH, JWKS_PATH, TOKEN_PATH}
+
+
+def part(name: str, value: str, more: str = "") -> str:
+    return f'--x\r\nContent-Disposition: form-data; name="{name}"{more}\r\n\r\n{value}\r\n'
+
+
+MULTIPART = "multipart/form-data; boundary=x"
+GOOD = urlencode(FORM)
+
+
+@pytest.mark.parametrize(
+    ("body", "media_type"),
+    [
+        pytest.param(f"{GOOD}&resource=http://evil.example/mcp", URL_ENCODED, id="two resources"),
+        pytest.param(f"{GOOD}&grant_type=client_credentials", URL_ENCODED, id="the same grant twice"),
+        pytest.param(f"{GOOD}&scope=docs:read&scope=docs:full", URL_ENCODED, id="two scopes"),
+        pytest.param(
+            "".join(part(*field) for field in FORM.items())
+            + part("scope", "a", '; filename="a"')
+            + "--x--\r\n",
+            MULTIPART,
+            id="a file for a field",
+        ),
+        pytest.param("x", MULTIPART, id="no parts where parts were announced"),
+        pytest.param("x", "multipart/form-data", id="parts without a boundary"),
+        pytest.param("&".join(["a=1"] * 100_000), URL_ENCODED, id="a hundred thousand fields"),
+        pytest.param(
+            "&".join(f"a{number}=1" for number in range(100_000)),
+            URL_ENCODED,
+            id="a hundred thousand different fields",
+        ),
+    ],
+)
+@pytest.mark.anyio
+async def test_a_form_that_could_be_read_in_two_ways_is_an_invalid_request(
+    issuer: ASGIApp, body: str, media_type: str
+) -> None:
+    reply = await ask_for_token(issuer, body.encode(), media_type)
+
+    assert (reply.status, reply.header("content-type")) == (400, "application/json")
+    assert reply.json()["error"] == "invalid_request"
+
+
+@pytest.mark.parametrize(
+    ("body", "media_type"),
+    [
+        pytest.param(b"", URL_ENCODED, id="no form"),
+        pytest.param(b"{}", "application/json", id="JSON"),
+        pytest.param(GOOD.encode(), "text/plain", id="a form by another name"),
+        pytest.param(b"grant_type=%ff%fe&resource=%00", URL_ENCODED, id="octets that are no text"),
+        pytest.param(b"\xff\xfe=\x00;&&=&=", URL_ENCODED, id="noise"),
+        pytest.param(b"grant_type=%zz%", URL_ENCODED, id="a broken encoding"),
+    ],
+)
+@pytest.mark.anyio
+async def test_what_is_no_such_form_grants_nothing(issuer: ASGIApp, body: bytes, media_type: str) -> None:
+    reply = await ask_for_token(issuer, body, media_type)
+
+    assert reply.status == 400
+    assert reply.json()["error"] in ("invalid_request", "unsupported_grant_type")
+
+
+@pytest.mark.anyio
+async def test_a_field_of_a_million_octets_that_nobody_asked_for_breaks_nothing(issuer: ASGIApp) -> None:
+    reply = await ask_for_token(issuer, f"{GOOD}&padding={'x' * 1_000_000}".encode())
+
+    assert reply.status in (200, 400, 413)
+
+
+End = tuple[str, int | None] | None
+LOCAL: End = ("127.0.0.1", 8080)
+
+
+@pytest.mark.parametrize(
+    ("client", "server"),
+    [
+        pytest.param(("127.0.0.1", 5), LOCAL, id="IPv4 loopback"),
+        pytest.param(("127.255.255.254", 5), ("127.9.9.9", 8080), id="the last of the loopback network"),
+        pytest.param(("::1", 5), ("::1", 8080), id="IPv6 loopback"),
+        pytest.param(("::ffff:127.0.0.1", 5), ("::ffff:127.0.0.1", 8080), id="IPv4 loopback, mapped to IPv6"),
+    ],
+)
+@pytest.mark.promise("development-only")
+@pytest.mark.anyio
+async def test_this_machine_is_answered(issuer: ASGIApp, client: tuple[str, int], server: End) -> None:
+    reply = await call(issuer, http_scope("GET", METADATA_PATH, client=client, server=server))
+
+    assert reply.status == 200
+
+
+@pytest.mark.parametrize(
+    ("client", "server"),
+    [
+        pytest.param(("10.0.0.1", 5), LOCAL, id="a client from elsewhere"),
+        pytest.param(("128.0.0.1", 5), LOCAL, id="a client one past the loopback network"),
+        pytest.param(("126.255.255.255", 5), LOCAL, id="a client one before the loopback network"),
+        pytest.param(("::2", 5), ("::1", 8080), id="a client from elsewhere, IPv6"),
+        pytest.param(("::ffff:10.0.0.1", 5), ("::1", 8080), id="a client from elsewhere, mapped"),
+        pytest.param(("64:ff9b::7f00:1", 5), ("::1", 8080), id="a loopback address behind a translator"),
+        pytest.param(("127.0.0.1", 5), ("10.0.0.1", 8080), id="a server that others can reach"),
+        pytest.param(
+            ("127.0.0.1", 5), ("::ffff:10.0.0.1", 8080), id="a server that others can reach, mapped"
+        ),
+        pytest.param(("127.0.0.1", 5), ("0.0.0.0", 8080), id="a server without an address of its own"),
+        pytest.param(None, LOCAL, id="no client"),
+        pytest.param(("127.0.0.1", 5), None, id="no server"),
+        pytest.param(("localhost", 5), LOCAL, id="a name for a client"),
+        pytest.param(("", 5), LOCAL, id="an empty client"),
+        pytest.param(("127.0.0.1", 5), ("/run/gate.sock", None), id="a Unix socket"),
+    ],
+)
+@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.promise("development-only")
+@pytest.mark.anyio
+async def test_nobody_else_is_answered_and_the_log_says_so(
+    issuer: ASGIApp,
+    path: str,
+    client: tuple[str, int] | None,
+    server: End,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    reply = await call(issuer, http_scope("GET", path, client=client, server=server))
+
+    assert (reply.status, reply.json()) == (403, {"error": "loopback_only"})
+    assert "refused a connection from beyond loopback" in caplog.text
+
+
+@pytest.mark.anyio
+async def test_the_lifespan_has_no_addresses_and_passes(issuer: ASGIApp) -> None:
+    said: list[Message] = [{"type": "lifespan.startup"}, {"type": "lifespan.shutdown"}]
+    heard: list[str] = []
+
+    async def receive() -> Message:
+        return said.pop(0)
+
+    async def send(message: Message) -> None:
+        heard.append(message["type"])
+
+    await issuer({"type": "lifespan", "asgi": {"version": "3.0"}, "state": {}}, receive, send)
+
+    assert heard == ["lifespan.startup.complete", "lifespan.shutdown.complete"]

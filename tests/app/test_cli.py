@@ -1,0 +1,544 @@
+import ast
+import re
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from textwrap import dedent
+
+import orjson
+import pytest
+from typer.testing import CliRunner
+
+from tests.support.asgi import Spy
+from tests.support.processes import SCRIPTS, Running, environment, free_port, running
+from tests.support.servers import serve
+from tunnelgate.asgi import Receive, Scope, Send
+from tunnelgate_app.cli import app
+from tunnelgate_app.client import DemoClient
+from tunnelgate_app.demo import ROUTES, DemoState
+
+TUNNELGATE = str(SCRIPTS / "tunnelgate")
+LIMIT = 60  # seconds that any process may take
+DOCS = ROUTES["docs"]
+JWT = r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+"
+BLOCKED = b'{"error":"host_not_allowed","host":"admin.tunnel.localhost"}'
+
+Done = subprocess.CompletedProcess[str]
+
+
+def run(command: Sequence[str], env: Mapping[str, str], cwd: Path | None = None) -> Done:
+    return subprocess.run(
+        command, env=dict(env), cwd=cwd, capture_output=True, text=True, timeout=LIMIT, check=False
+    )
+
+
+def end(program: Running, number: signal.Signals) -> int:
+    program.process.send_signal(number)
+    return program.process.wait(LIMIT)
+
+
+@dataclass(frozen=True)
+class Demo:
+    """A demo that runs as a person would run it, with a home of its own."""
+
+    program: Running
+    port: int
+    home: Path
+
+    @property
+    def env(self) -> dict[str, str]:
+        return environment(self.home)
+
+    @property
+    def state(self) -> Path:
+        return self.home / ".local" / "state" / "tunnelgate" / "demo"
+
+    def part(self, start: str, end: str) -> str:
+        """Return what was printed between two lines, as a person would copy it."""
+        _, _, rest = self.program.output.partition(f"{start}\n")
+        text, found, _ = rest.partition(f"\n{end}")
+        assert found, self.program.output
+        return dedent(text).strip()
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Generator[Demo]:
+    home, port = tmp_path_factory.mktemp("home"), free_port()
+    with running([TUNNELGATE, "demo", "--port", str(port)], environment(home), home) as program:
+        yield Demo(program, port, home)
+        end(program, signal.SIGINT)
+
+
+@pytest.mark.checkout
+def test_token_prints_one_token_and_nothing_else(demo: Demo) -> None:
+    done = run([TUNNELGATE, "token", "--route", "docs"], demo.env)
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert re.fullmatch(f"{JWT}\n", done.stdout)
+
+
+@pytest.mark.checkout
+def test_probe_prints_its_six_answers_one_a_line(demo: Demo) -> None:
+    done = run([TUNNELGATE, "probe", "--route", "docs"], demo.env)
+
+    assert (done.returncode, done.stderr) == (0, "")
+    answers = dict(line.split(": ", 1) for line in done.stdout.splitlines())
+    assert list(answers) == [
+        "tools_list_status",
+        "tools_list_body",
+        "tool_call_status",
+        "tool_call_body",
+        "blocked_status",
+        "blocked_body",
+    ]
+    assert len(done.stdout.splitlines()) == len(answers)
+    listed, called = orjson.loads(answers["tools_list_body"]), orjson.loads(answers["tool_call_body"])
+    assert (answers["tools_list_status"], answers["tool_call_status"]) == ("200", "200")
+    assert sorted(tool["name"] for tool in listed["result"]["tools"]) == sorted(DOCS.tools)
+    assert called["result"]["isError"] is False
+    assert answers["blocked_status"] == "403"
+    assert orjson.loads(answers["blocked_body"]) == {
+        "error": "host_not_allowed",
+        "host": "admin.tunnel.localhost",
+    }
+
+
+@pytest.mark.checkout
+def test_the_curl_line_of_the_introduction_works(demo: Demo) -> None:
+    line = demo.part("With curl:", "With the Python SDK:")
+
+    done = run(["sh", "-c", line], demo.env)
+
+    assert done.returncode == 0, done.stderr
+    tools = orjson.loads(done.stdout)["result"]["tools"]
+    assert sorted(tool["name"] for tool in tools) == sorted(DOCS.tools)
+
+
+@pytest.mark.checkout
+def test_the_python_program_of_the_introduction_works(demo: Demo) -> None:
+    program = demo.part("With the Python SDK:", "Each decision is a line of")
+    token = DemoClient(DemoState.from_folder(demo.state)).fetch_token(DOCS)
+
+    done = run([sys.executable, "-c", program.replace("TOKEN", token)], demo.env)
+
+    assert done.returncode == 0, done.stderr
+    assert sorted(ast.literal_eval(done.stdout)) == sorted(DOCS.tools)
+
+
+def invoke(*arguments: object) -> tuple[int, str, str]:
+    """Run a command in this process; return its exit code, its output and what it complained about."""
+    result = CliRunner().invoke(app, [str(argument) for argument in arguments])
+    assert result.exception is None or isinstance(result.exception, SystemExit), result.exc_info
+    return result.exit_code, result.stdout, result.stderr
+
+
+@pytest.mark.checkout
+def test_a_token_can_be_asked_for_with_some_scopes(demo: Demo) -> None:
+    code, out, _ = invoke("token", "--route", "docs", "--scope", "docs:read", "--state", demo.state)
+
+    assert (code, bool(re.fullmatch(f"{JWT}\n", out))) == (0, True)
+
+
+@pytest.mark.checkout
+def test_a_scope_that_is_not_offered_is_one_sentence(demo: Demo) -> None:
+    code, out, err = invoke("token", "--route", "docs", "--scope", "admin", "--state", demo.state)
+
+    assert (code, out) == (1, "")
+    assert err.startswith('the development issuer refused: {"error":"invalid_scope"')
+    assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize("command", ["token", "probe"])
+def test_a_route_that_is_not_there_is_named_with_those_that_are(command: str, tmp_path: Path) -> None:
+    (tmp_path / "state.json").write_text('{"port": 1, "client_id": "demo", "client_secret": "x"}')
+
+    code, out, err = invoke(command, "--route", "wiki", "--state", tmp_path)
+
+    assert (code, out) == (2, "")
+    assert "the demo has no route 'wiki'; it has docs" in " ".join(err.split())
+
+
+@pytest.mark.parametrize("command", ["token", "probe"])
+def test_without_a_demo_the_sentence_says_how_to_start_one(command: str, tmp_path: Path) -> None:
+    code, out, err = invoke(command, "--route", "docs", "--state", tmp_path)
+
+    assert (code, out) == (1, "")
+    assert err == f"no demo has kept its state in {tmp_path}; start one: tunnelgate demo\n"
+
+
+async def refuses(scope: Scope, receive: Receive, send: Send) -> None:
+    """A gate that makes tokens and refuses them."""
+    if scope["type"] == "lifespan":
+        return await Spy()(scope, receive, send)
+    answer = Spy(b'{"access_token": "eyJ0"}') if scope["path"] == "/token" else Spy(BLOCKED, status=403)
+    return await answer(scope, receive, send)
+
+
+def test_a_probe_that_finds_something_wrong_says_it_and_fails(tmp_path: Path) -> None:
+    with serve(refuses) as port:
+        state = {"port": port, "client_id": "demo", "client_secret": "x"}
+        (tmp_path / "state.json").write_bytes(orjson.dumps(state))
+        code, out, err = invoke("probe", "--route", "docs", "--state", tmp_path)
+
+    assert code == 1
+    assert len(out.splitlines()) == 6
+    assert err.splitlines() == [
+        "the list should be exactly search_docs, read_doc, list_docs",
+        "the call of search_docs should have succeeded",
+    ]
+
+
+COMMANDS: dict[tuple[str, ...], tuple[str, str]] = {
+    (): ("The gate at the private end of an MCP tunnel.", "Usage: tunnelgate [OPTIONS] COMMAND"),
+    ("demo",): ("on this machine alone.", "Example: tunnelgate demo --port 9000"),
+    ("serve",): (
+        "Run the gate that a configuration describes.",
+        "Example: tunnelgate serve --config tunnelgate.yaml",
+    ),
+    ("check",): (
+        "say everything that is wrong with it, and run nothing.",
+        "Example: tunnelgate check --config tunnelgate.yaml",
+    ),
+    ("token",): (
+        "Print a token for a route of the running demo",
+        'Example: curl -H "Authorization: Bearer $(tunnelgate token --route docs)" ...',
+    ),
+    ("probe",): ("and ask a host that is blocked.", "Example: tunnelgate probe --route docs"),
+}
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=lambda command: " ".join(command) or "tunnelgate")
+def test_the_help_of_every_command_says_what_it_does_with_an_example(command: tuple[str, ...]) -> None:
+    result = CliRunner().invoke(app, [*command, "--help"], prog_name="tunnelgate")
+
+    assert result.exit_code == 0
+    for sentence in COMMANDS[command]:
+        assert sentence in " ".join(result.stdout.split())
+
+
+def test_every_command_is_among_those_whose_help_was_read() -> None:
+    shown = CliRunner().invoke(app, ["--help"]).stdout.partition("Commands:")[2]
+
+    names = {line.split()[0] for line in shown.splitlines() if line.startswith("  ") and line[2] != " "}
+    assert names == {command[0] for command in COMMANDS if command}
+
+
+ROUTE = """
+  docs:
+    mount: no_such_module:create_app
+    options: {folder: docs}
+    tools:
+      search_docs: {}
+      read_doc: {scopes: [docs:full]}
+  docs.example.com:
+    public_paths: [/healthz]
+"""
+CONFIGURATION = """
+tunnel_domain: tunnel.localhost
+clients: {allowed_ips: [127.0.0.1]}
+oauth:
+  issuers:
+    - {issuer: https://login.example.com, jwks_uri: https://login.example.com/jwks}
+"""
+
+
+def test_check_says_which_hostname_serves_which_tools(tmp_path: Path) -> None:
+    file = tmp_path / "tunnelgate.yaml"
+    file.write_text(f"{CONFIGURATION}routes:{ROUTE}")
+
+    code, out, err = invoke("check", "--config", file)
+
+    assert (code, err) == (0, "")
+    assert out.splitlines() == [
+        "docs.tunnel.localhost: search_docs, read_doc",
+        "docs.example.com docs.example.com.tunnel.localhost: no tools",
+    ]
+
+
+@pytest.mark.parametrize("value", [".inf", ".nan"])
+def test_a_time_that_no_clock_can_measure_is_a_fault(tmp_path: Path, value: str) -> None:
+    file = tmp_path / "tunnelgate.yaml"
+    file.write_text(f"shutdown_timeout: {value}\n{CONFIGURATION}routes:{ROUTE}")
+
+    code, out, err = invoke("check", "--config", file)
+
+    assert (code, out) == (2, "")
+    assert "\n  shutdown_timeout = " in err
+
+
+MODULES = {
+    "needs_mcp": """
+        import sys
+
+        sys.modules["mcp"] = None  # as if it were not installed
+        import mcp.server
+    """,
+    "factories": """
+        import json
+
+        def raises(**options):
+            raise ValueError("the folder /srv/docs is not there")
+
+        def does_not_start(**options):
+            async def app(scope, receive, send):
+                await receive()
+                await send({"type": "lifespan.startup.failed", "message": "no database"})
+
+            return app
+
+        def answers(**options):
+            async def app(scope, receive, send):
+                if scope["type"] != "http":
+                    raise NotImplementedError
+                start = {"type": "http.response.start", "status": 200}
+                await send({**start, "headers": [(b"content-type", b"application/json")]})
+                await send({"type": "http.response.body", "body": json.dumps(options).encode()})
+
+            return app
+    """,
+}
+ONE_ROUTE = (
+    "clients: {allowed_ips: [127.0.0.1]}\nroutes:\n  docs.example.com: {public_paths: [/x], mount: %s}\n"
+)
+FILES = {
+    "five.yaml": """
+        listen_addr: "127.0.0.1:80800"
+        tunnel_domian: tunnel.example.com
+        clients:
+          allowed_ips: [10.0.0.1/8]
+        oauth:
+          issuers:
+            - {issuer: https://login.example.com, jwks_uri: https://login.example.com/jwks}
+        routes:
+          docs.example.com: {mount: "factories:answers", tools: []}
+          wiki.example.com: {mount: "factories:answers", tools: ["search_*"]}
+    """,
+    "mounts.yaml": """
+        tunnel_domain: tunnel.localhost
+        clients: {allowed_ips: [127.0.0.1]}
+        routes:
+          a: {public_paths: [/x], mount: "needs_mcp:create_app"}
+          b: {public_paths: [/x], mount: "factories:raises"}
+          c: {public_paths: [/x], mount: "factories:no_such"}
+          d: {public_paths: [/x], mount: "no_such_module:create_app"}
+    """,
+    "lifespan.yaml": 'listen_addr: "127.0.0.1:0"\n' + ONE_ROUTE % '"factories:does_not_start"',
+    "not-a-folder": "",
+}
+WITHOUT_TYPER = """
+import sys
+from importlib.metadata import entry_points
+
+sys.modules["typer"] = None  # as if it were not installed
+(command,) = entry_points(group="console_scripts", name="tunnelgate")
+sys.exit(command.load()())
+"""
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A command that cannot do what it was asked for, and all that it should say about that."""
+
+    command: Sequence[str]
+    code: int
+    sentences: Sequence[str]
+
+
+FAILURES = {
+    "a file that is not there": Failure(
+        ["serve", "--config", "missing.yaml"],
+        2,
+        ["missing.yaml: 1 fault", "  missing.yaml: cannot be read: No such file or directory"],
+    ),
+    "a file with five faults": Failure(
+        ["serve", "--config", "five.yaml"],
+        2,
+        [
+            "five.yaml: 5 faults",
+            "  listen_addr = '127.0.0.1:80800': is not address:port.*",
+            "  clients.allowed_ips[0] = '10.0.0.1/8': .*the network is 10.0.0.0/8",
+            '  routes."docs.example.com".tools = []: is empty, which would allow nothing',
+            "  routes.\"wiki.example.com\".tools[0] = 'search_*': is a pattern.*",
+            "  tunnel_domian = 'tunnel.example.com': is not a key; tunnel_domain is",
+        ],
+    ),
+    "mounts that cannot be mounted": Failure(
+        ["serve", "--config", "mounts.yaml"],
+        2,
+        [
+            "gateway: 4 faults",
+            "  routes.a.mount = 'needs_mcp:create_app': needs mcp: pip install 'tunnelgate[servers]'",
+            "  routes.b.mount = 'factories:raises': does not start: the folder /srv/docs is not there",
+            "  routes.c.mount = 'factories:no_such': has no function no_such",
+            "  routes.d.mount = 'no_such_module:create_app': cannot be imported: .*'no_such_module'",
+        ],
+    ),
+    "a port that is in use": Failure(
+        ["demo", "--port", "{taken}", "--state", "untouched"],
+        1,
+        ["127.0.0.1:{taken} is in use: stop what listens there, or choose another port"],
+    ),
+    "documents that are not there": Failure(
+        ["demo", "--port", "{free}", "--docs", "no-such-folder", "--state", "state"],
+        2,
+        ["gateway: 1 fault", "  routes.docs.mount = .*: does not start: .*no-such-folder does not exist.*"],
+    ),
+    "a state folder that cannot be made": Failure(
+        ["demo", "--port", "{other}", "--docs", ".", "--state", "not-a-folder/state"],
+        1,
+        [".*not-a-folder/state cannot be written: Not a directory"],
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Failed:
+    """What has become of the commands that cannot do what they were asked for."""
+
+    processes: Mapping[str, "subprocess.Popen[str]"]
+    folder: Path
+    ports: Mapping[str, int]
+
+    def result(self, name: str) -> tuple[int, str, str]:
+        process = self.processes[name]
+        out, err = process.communicate(timeout=LIMIT)
+        return process.returncode, out, err
+
+
+@pytest.fixture(scope="module")
+def failed(tmp_path_factory: pytest.TempPathFactory) -> Generator[Failed]:
+    """Run them all at once: each spends its time on importing what it does not come to use."""
+    folder = tmp_path_factory.mktemp("failures")
+    with ExitStack() as stack:
+        taken = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
+        ports = {"taken": taken.getsockname()[1], "free": free_port(), "other": free_port()}
+        for name, source in MODULES.items():
+            (folder / f"{name}.py").write_text(dedent(source))
+        for name, text in FILES.items():
+            (folder / name).write_text(dedent(text))
+        commands = {
+            name: [TUNNELGATE, *(part.format(**ports) if "{" in part else part for part in failure.command)]
+            for name, failure in FAILURES.items()
+        }
+        commands["lifespan"] = [TUNNELGATE, "serve", "--config", "lifespan.yaml"]
+        commands["extra"] = [sys.executable, "-c", WITHOUT_TYPER, "--help"]
+        env = environment(folder, PYTHONPATH=str(folder))
+        processes = {
+            name: stack.enter_context(
+                subprocess.Popen(
+                    command,
+                    env=env,
+                    cwd=folder,
+                    text=True,
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.PIPE,
+                )
+            )
+            for name, command in commands.items()
+        }
+        yield Failed(processes, folder, ports)
+        for process in processes.values():
+            if process.poll() is None:
+                process.kill()
+
+
+@pytest.mark.parametrize("name", FAILURES)
+@pytest.mark.promise("whole-configuration")
+def test_a_command_that_fails_says_why_in_a_sentence_for_each_fault(name: str, failed: Failed) -> None:
+    code, out, err = failed.result(name)
+
+    lines = [line for line in err.splitlines() if not line.startswith('{"event": ')]
+    assert (code, out) == (FAILURES[name].code, ""), err
+    assert len(lines) == len(FAILURES[name].sentences), err
+    for line, sentence in zip(sorted(lines), sorted(FAILURES[name].sentences), strict=True):
+        pattern = ".*".join(
+            map(re.escape, sentence.replace("{taken}", str(failed.ports["taken"])).split(".*"))
+        )
+        assert re.fullmatch(pattern, line), f"{line}\nis not\n{sentence}"
+
+
+def test_a_demo_that_cannot_listen_leaves_the_state_of_another_alone(failed: Failed) -> None:
+    failed.processes["a port that is in use"].wait(LIMIT)
+
+    assert not (failed.folder / "untouched").exists()
+
+
+def test_an_application_that_does_not_start_ends_the_command_with_its_reason(failed: Failed) -> None:
+    code, out, err = failed.result("lifespan")
+
+    assert "no database" in err
+    assert "Traceback" not in err
+    assert (code, out) == (1, "")
+
+
+def test_the_command_without_its_extra_names_the_extra(failed: Failed) -> None:
+    code, out, err = failed.result("extra")
+
+    assert "tunnelgate[gateway]" in err
+    assert (len(err.splitlines()), out) == (1, "")
+    assert code in (1, 2)
+
+
+@pytest.fixture
+def documents(tmp_path: Path) -> Path:
+    folder = tmp_path / "my documents"
+    folder.mkdir()
+    (folder / "tunnels.md").write_text("# Tunnels\n\nA tunnel carries bytes.\n", "utf-8")
+    return folder
+
+
+def port_is_free(port: int) -> bool:
+    with socket.socket() as connection:
+        return connection.connect_ex(("127.0.0.1", port)) != 0
+
+
+def test_sigterm_ends_the_demo(tmp_path: Path, documents: Path) -> None:
+    port = free_port()
+    command = [TUNNELGATE, "demo", "--port", str(port), "--docs", str(documents)]
+
+    with running(command, environment(tmp_path)) as program:
+        code = end(program, signal.SIGTERM)
+
+    assert code in (0, -signal.SIGTERM, 128 + signal.SIGTERM)
+    assert "Traceback" not in program.output
+    assert "Application shutdown complete" in program.output
+    assert port_is_free(port)
+
+
+def test_ctrl_c_ends_the_demo_and_what_it_wrote_can_be_served_from_anywhere(
+    tmp_path: Path, documents: Path
+) -> None:
+    port, state = free_port(), tmp_path / "my state"
+    tools = tmp_path / "my tools"
+    tools.mkdir()
+    (tools / "tunnelgate").symlink_to(TUNNELGATE)
+    env = environment(tmp_path, PATH="/usr/bin:/bin")
+    command = [str(tools / "tunnelgate"), "demo", "--port", str(port)]
+
+    with running([*command, "--docs", str(documents), "--state", str(state)], env, tmp_path) as program:
+        shown = Demo(program, port, tmp_path)
+        probe = shown.part("From another terminal, the three questions at once:", "With curl:")
+        probed = run(["sh", "-c", probe], env, tmp_path)
+        code = end(program, signal.SIGINT)
+
+    assert code in (0, -signal.SIGINT, 128 + signal.SIGINT)
+    assert "Traceback" not in program.output
+    assert port_is_free(port)
+
+    command = [TUNNELGATE, "serve", "--config", str(state / "tunnelgate.yaml")]
+    with running(command, environment(tmp_path), Path("/")) as server:
+        answers, wrong = DemoClient(DemoState.from_folder(state)).probe(DOCS)
+        code = end(server, signal.SIGTERM)
+
+    assert wrong == []
+    assert answers["blocked_body"].encode() == BLOCKED
+    assert code in (0, -signal.SIGTERM, 128 + signal.SIGTERM)
+    assert "Traceback" not in server.output
+
+    assert (probed.returncode, probed.stderr) == (0, ""), f"{probe} does not work as it is printed"

@@ -1,0 +1,361 @@
+import http.client
+import importlib
+import re
+import sys
+from collections.abc import Callable, Generator, Mapping
+from contextlib import closing
+from pathlib import Path
+from textwrap import dedent
+from typing import Any
+
+import orjson
+import pytest
+
+from tests.support.asgi import Spy, call, http_scope
+from tests.support.audit import Records
+from tests.support.mcp import modern
+from tests.support.servers import serve
+from tests.support.tokens import ISSUER, RESOURCE, Token, jwks
+from tunnelgate import ConfigurationError, Issuer, Policy
+from tunnelgate_app.gateway import create_gateway, keys_of
+
+Write = Callable[[str, str], None]
+
+ECHO = '''
+    import json
+
+    def create_app(**options):
+        """Return an application that answers with its options."""
+
+        async def app(scope, receive, send):
+            if scope["type"] != "http":
+                raise NotImplementedError
+            start = {"type": "http.response.start", "status": 200}
+            await send({**start, "headers": [(b"content-type", b"application/json")]})
+            await send({"type": "http.response.body", "body": json.dumps(options).encode()})
+
+        return app
+'''
+
+
+@pytest.fixture
+def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Generator[Write]:
+    """Give a function that writes a module to be imported, which is forgotten with the test."""
+    folder = tmp_path / "modules"
+    folder.mkdir()
+    before = set(sys.modules)
+
+    def write(name: str, source: str) -> None:
+        (folder / f"{name}.py").write_text(dedent(source), "utf-8")
+        importlib.invalidate_caches()
+
+    monkeypatch.setattr(sys, "path", [str(folder), *sys.path])
+    yield write
+    for name in set(sys.modules) - before:
+        if getattr(sys.modules[name], "__file__", None) and str(folder) in str(sys.modules[name].__file__):
+            del sys.modules[name]
+
+
+def policy(routes: Mapping[str, Mapping[str, Any]], **more: Any) -> Policy:
+    given = {name: {"public_paths": ["/x"], **route} for name, route in routes.items()}
+    return Policy.from_mapping(
+        {
+            "tunnel_domain": "tunnel.localhost",
+            "clients": {"allowed_ips": ["127.0.0.1"]},
+            "routes": given,
+            **more,
+        }
+    )
+
+
+async def ask(gateway: Any, host: str, path: str = "/x") -> Any:
+    reply = await call(gateway, http_scope("GET", path, [("host", host)]))
+    assert reply.status == 200, reply
+    return reply.json()
+
+
+@pytest.mark.anyio
+async def test_each_route_leads_to_its_own_application_which_got_its_own_options(module: Write) -> None:
+    module("echo", ECHO)
+    routes: dict[str, dict[str, Any]] = {
+        "docs": {"mount": "echo:create_app", "options": {"folder": "/srv/docs", "limit": 3}},
+        "wiki": {"mount": "echo:create_app"},
+    }
+
+    gateway = create_gateway(policy(routes), audit=Records())
+
+    assert await ask(gateway, "docs.tunnel.localhost") == {"folder": "/srv/docs", "limit": 3}
+    assert await ask(gateway, "wiki.tunnel.localhost") == {}
+
+
+def test_the_log_says_where_each_hostname_leads(module: Write, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", "tunnelgate")
+    module("echo", ECHO)
+
+    create_gateway(policy({"docs": {"mount": "echo:create_app"}}), audit=Records())
+
+    assert caplog.messages == ["route configured: docs.tunnel.localhost to echo:create_app"]
+
+
+@pytest.mark.anyio
+async def test_decisions_go_to_the_file_that_the_policy_names(module: Write, tmp_path: Path) -> None:
+    module("echo", ECHO)
+    file = tmp_path / "audit.jsonl"
+    gateway = create_gateway(policy({"docs": {"mount": "echo:create_app"}}, audit={"file": str(file)}))
+
+    await ask(gateway, "docs.tunnel.localhost")
+
+    (record,) = map(orjson.loads, file.read_bytes().splitlines())
+    assert (record["verdict"], record["route"]) == ("allow", "docs")
+
+
+def test_a_file_for_decisions_that_cannot_be_opened_is_a_fault(module: Write, tmp_path: Path) -> None:
+    module("echo", ECHO)
+    file = tmp_path / "missing" / "audit.jsonl"
+
+    with pytest.raises(ConfigurationError) as refused:
+        create_gateway(policy({"docs": {"mount": "echo:create_app"}}, audit={"file": str(file)}))
+
+    (fault,) = refused.value.faults
+    assert (fault.path, fault.value) == ("audit.file", repr(str(file)))
+    assert "No such file or directory" in fault.sentence
+
+
+BROKEN_MODULES = {
+    "has_syntax_error": "def create_app(:",
+    "imports_what_is_not_there": "from os import no_such_thing",
+    "imports_a_module_that_is_not_there": "import no_such_library.part",
+    "raises": "raise RuntimeError('no licence')",
+    "exits": "raise SystemExit(3)",
+    "factories": """
+        value = 3
+
+        def raises():
+            raise LookupError("no such table")
+
+        def raises_without_a_word():
+            raise ValueError
+
+        def exits():
+            raise SystemExit(3)
+
+        def returns_nothing():
+            pass
+
+        async def is_asynchronous():
+            return lambda *_: None
+
+        def takes_a_folder(*, folder):
+            return lambda *_: None
+    """,
+}
+
+
+@pytest.mark.parametrize(
+    ("mount", "sentence"),
+    [
+        pytest.param(None, "is missing: there is nothing to pass requests on to", id="nothing"),
+        pytest.param(
+            "no_such_module:create_app",
+            "cannot be imported: No module named 'no_such_module'",
+            id="a module that is not there",
+        ),
+        pytest.param(
+            "factories.part:create_app",
+            "cannot be imported: No module named 'factories.part'.*",
+            id="a part of a module that has none",
+        ),
+        pytest.param(
+            "imports_a_module_that_is_not_there:create_app",
+            "cannot be imported: No module named 'no_such_library'",
+            id="a module that needs another",
+        ),
+        pytest.param(
+            "imports_what_is_not_there:create_app",
+            "cannot be imported: .*no_such_thing.*",
+            id="a module that needs a name that is not there",
+        ),
+        pytest.param("raises:create_app", "cannot be imported: .*no licence.*", id="a module that raises"),
+        pytest.param("exits:create_app", "cannot be imported: .+", id="a module that would end the process"),
+        pytest.param(
+            "has_syntax_error:create_app", "cannot be imported: .*syntax.*", id="a module that is no Python"
+        ),
+        pytest.param("factories:no_such", "has no function no_such", id="a function that is not there"),
+        pytest.param(
+            "factories:value", "does not start: .*not callable.*", id="something that is no function"
+        ),
+        pytest.param("factories:raises", "does not start: .*no such table.*", id="a factory that raises"),
+        pytest.param(
+            "factories:takes_a_folder", "does not start: .*'folder'.*", id="a factory without its options"
+        ),
+        pytest.param(
+            "factories:raises_without_a_word",
+            "does not start: .*ValueError.*",
+            id="a factory that raises without a word",
+        ),
+        pytest.param("factories:exits", "does not start: .+", id="a factory that would end the process"),
+        pytest.param("factories:returns_nothing", "does not .+", id="a factory that returns nothing"),
+        pytest.param(
+            "factories:is_asynchronous", "does not .+", id="a factory that would have to be awaited"
+        ),
+    ],
+)
+@pytest.mark.promise("whole-configuration")
+def test_what_cannot_be_mounted_is_a_fault_with_its_path_and_value(
+    module: Write, mount: str | None, sentence: str
+) -> None:
+    for name, source in BROKEN_MODULES.items():
+        module(name, source)
+
+    with pytest.raises(ConfigurationError) as refused:
+        create_gateway(policy({"docs": {} if mount is None else {"mount": mount}}), audit=Records())
+
+    (fault,) = refused.value.faults
+    assert (fault.path, fault.value) == ("routes.docs.mount", repr(mount))
+    assert re.fullmatch(sentence, fault.sentence), fault.sentence
+
+
+@pytest.mark.parametrize("library", ["fastapi", "mcp"])
+def test_a_mount_that_needs_an_extra_names_it(
+    module: Write, library: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module("needs_an_extra", f"import {library}.part")
+    for name in [name for name in sys.modules if name.partition(".")[0] == library]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, library, None)  # what is not installed cannot be imported either
+
+    with pytest.raises(ConfigurationError) as refused:
+        create_gateway(policy({"docs": {"mount": "needs_an_extra:create_app"}}), audit=Records())
+
+    (fault,) = refused.value.faults
+    assert fault.sentence == f"needs {library}: pip install 'tunnelgate[servers]'"
+
+
+def test_a_fault_of_a_full_hostname_has_the_path_that_other_faults_of_it_have(module: Write) -> None:
+    with pytest.raises(ConfigurationError) as refused:
+        create_gateway(policy({"docs.example.com": {"mount": "no_such_module:create_app"}}), audit=Records())
+
+    assert [fault.path for fault in refused.value.faults] == ['routes."docs.example.com".mount']
+
+
+@pytest.mark.promise("whole-configuration")
+def test_everything_that_is_wrong_is_named_at_once(module: Write, tmp_path: Path) -> None:
+    module("factories", BROKEN_MODULES["factories"])
+    (tmp_path / "no-keys.json").write_text("{}")
+    issuers = [
+        {"issuer": "https://a.example.com", "jwks_file": str(tmp_path / "missing.json")},
+        {"issuer": "https://b.example.com", "jwks_file": str(tmp_path / "no-keys.json")},
+    ]
+    routes = {
+        "docs": {"mount": "no_such_module:create_app"},
+        "wiki": {"mount": "factories:no_such"},
+        "tickets": {"mount": "factories:raises"},
+    }
+
+    with pytest.raises(ConfigurationError) as refused:
+        create_gateway(policy(routes, oauth={"issuers": issuers}), audit=Records())
+
+    assert {(fault.path, fault.value) for fault in refused.value.faults} == {
+        ("routes.docs.mount", "'no_such_module:create_app'"),
+        ("routes.wiki.mount", "'factories:no_such'"),
+        ("routes.tickets.mount", "'factories:raises'"),
+        ("oauth.issuers[0].jwks_file", repr(str(tmp_path / "missing.json"))),
+        ("oauth.issuers[1].jwks_file", repr(str(tmp_path / "no-keys.json"))),
+    }
+
+
+@pytest.mark.anyio
+async def test_the_keys_of_an_issuer_are_those_of_its_file(tmp_path: Path) -> None:
+    file = tmp_path / "jwks.json"
+    file.write_bytes(jwks("ES256"))
+
+    keys = keys_of(Issuer(issuer=ISSUER, jwks_file=file))
+
+    assert await keys.find("ES256") is not None
+    assert await keys.find("another") is None
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        pytest.param(None, "No such file or directory", id="a file that is not there"),
+        pytest.param(b"{}", 'is not a JWK set: it has no list "keys"', id="a file without keys"),
+        pytest.param(b'{"keys":[]}', "has no key that tokens may be signed with", id="an empty list of keys"),
+        pytest.param(b"\x00", "is not a JWK set: ", id="a file that is no JSON"),
+    ],
+)
+def test_a_file_without_usable_keys_is_a_fault(tmp_path: Path, content: bytes | None, sentence: str) -> None:
+    file = tmp_path / "jwks.json"
+    if content is not None:
+        file.write_bytes(content)
+
+    with pytest.raises(ConfigurationError) as refused:
+        keys_of(Issuer(issuer=ISSUER, jwks_file=file))
+
+    (fault,) = refused.value.faults
+    assert fault.value == repr(str(file))
+    assert fault.sentence.startswith(sentence)
+
+
+@pytest.mark.anyio
+async def test_the_keys_of_an_issuer_are_fetched_from_its_url(module: Write) -> None:
+    module("echo", ECHO.replace("json.dumps(options)", '\'{"jsonrpc":"2.0","id":1,"result":{"tools":[]}}\''))
+    publisher = Spy(jwks("ES256"))
+    with serve(publisher) as port:
+        gateway = create_gateway(
+            policy(
+                {"docs.example.com": {"mount": "echo:create_app", "tools": ["search_docs"]}},
+                oauth={"issuers": [{"issuer": ISSUER, "jwks_uri": f"http://127.0.0.1:{port}/jwks"}]},
+            ),
+            audit=Records(),
+        )
+        headers, body = modern("tools/list")
+        token = ("authorization", f"Bearer {Token(claims={'aud': RESOURCE}).mint()}")
+
+        reply = await call(gateway, http_scope("POST", "/mcp", [*headers, token]), body)
+
+    assert (reply.status, reply.json()["result"]) == (200, {"tools": []})
+    assert [(scope["method"], scope["path"]) for scope in publisher.scopes] == [("GET", "/jwks")]
+
+
+STATEFUL = """
+    from contextlib import asynccontextmanager
+
+    from starlette.applications import Starlette
+    from starlette.responses import JSONResponse
+    from starlette.routing import Route
+
+    DIARY = []
+
+    def create_app(*, name):
+        @asynccontextmanager
+        async def lifespan(app):
+            DIARY.append(f"start {name}")
+            yield {"database": f"the database of {name}"}
+            DIARY.append(f"stop {name}")
+
+        async def show(request):
+            return JSONResponse({"database": request.state.database})
+
+        return Starlette(routes=[Route("/x", show)], lifespan=lifespan)
+"""
+
+
+def test_a_mounted_application_starts_and_stops_with_the_server_and_finds_its_state_in_requests(
+    module: Write,
+) -> None:
+    module("stateful", STATEFUL)
+    names = ("docs", "wiki")
+    routes = {name: {"mount": "stateful:create_app", "options": {"name": name}} for name in names}
+    gateway = create_gateway(policy(routes), audit=Records())
+
+    answers: list[tuple[int, bytes]] = []
+    with serve(gateway) as port:
+        for name in names:
+            with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=10)) as connection:
+                connection.request("GET", "/x", headers={"Host": f"{name}.tunnel.localhost"})
+                response = connection.getresponse()
+                answers.append((response.status, response.read()))
+
+    assert importlib.import_module("stateful").DIARY == ["start docs", "start wiki", "stop wiki", "stop docs"]
+    assert answers == [(200, b'{"database":"the database of %s"}' % name.encode()) for name in names]

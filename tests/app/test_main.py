@@ -1,0 +1,71 @@
+import signal
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from tests.support.processes import SCRIPTS, environment, free_port, running
+from tunnelgate_app.client import DemoClient
+from tunnelgate_app.demo import ROUTES, DemoState, prepare
+
+STRICT = "--http tunnelgate.uvicorn_http:StrictHttpToolsProtocol --no-proxy-headers --ws none"
+LIMIT = 60  # seconds that any process may take
+
+
+def uvicorn(*options: str) -> list[str]:
+    return [str(SCRIPTS / "uvicorn"), "tunnelgate_app.main:app", *options]
+
+
+@pytest.fixture
+def documents(tmp_path: Path) -> Path:
+    folder = tmp_path / "documents"
+    folder.mkdir()
+    (folder / "tunnels.md").write_text("# Tunnels\n\nA tunnel carries bytes.\n", "utf-8")
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        pytest.param(STRICT.split(), 0, id="with the strict protocol"),
+        pytest.param([], 1, id="with its own choice of protocol"),
+    ],
+)
+def test_uvicorn_serves_the_gateway_and_says_when_it_should_be_run_otherwise(
+    tmp_path: Path, documents: Path, options: Sequence[str], told: int
+) -> None:
+    port = free_port()
+    configuration = prepare(tmp_path, port, documents)
+
+    env = environment(tmp_path, TUNNELGATE_CONFIG=str(configuration))
+    with running(uvicorn("--port", str(port), *options), env) as server:
+        answers, wrong = DemoClient(DemoState.from_folder(tmp_path)).probe(ROUTES["docs"])
+        server.process.send_signal(signal.SIGINT)
+        code = server.process.wait(LIMIT)
+
+    assert (wrong, answers["blocked_status"]) == ([], "403")
+    assert server.output.count(STRICT) == told, server.output
+    assert (code, "Traceback" in server.output) == (0, False)
+
+
+def test_without_the_variable_the_configuration_is_the_one_in_the_working_directory(tmp_path: Path) -> None:
+    (tmp_path / "tunnelgate.yaml").write_text("routes: {}\nport: 8080\n")
+
+    done = subprocess.run(
+        uvicorn(),
+        env=environment(tmp_path),
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=LIMIT,
+        check=False,
+    )
+
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.splitlines() == [
+        "tunnelgate.yaml: 3 faults",
+        "  clients: is required",
+        "  routes = {}: is empty, which would allow nothing",
+        "  port = 8080: is not a key",
+    ]

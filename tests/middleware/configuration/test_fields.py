@@ -1,0 +1,272 @@
+from collections.abc import Callable, Sized
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tunnelgate.configuration import fields
+from tunnelgate.reading.message import MAX_NAME
+
+Check = Callable[[str], object]
+
+
+@pytest.mark.parametrize("value", [["x"], ("x",), {"x": 1}, "x"])
+def test_what_holds_something_is_not_empty(value: Sized) -> None:
+    assert fields.not_empty(value) is value
+
+
+@pytest.mark.promise("closed-by-default")
+@pytest.mark.parametrize("value", [list[str](), (), dict[str, str](), ""])
+def test_an_empty_list_is_taken_for_a_mistake(value: Sized) -> None:
+    with pytest.raises(ValueError, match="is empty, which would allow nothing"):
+        fields.not_empty(value)
+
+
+@pytest.mark.parametrize(
+    ("check", "value", "used"),
+    [
+        pytest.param(fields.hostname, "docs.example.com", "docs.example.com", id="a hostname"),
+        pytest.param(fields.hostname, "Docs.EXAMPLE.com", "docs.example.com", id="a hostname in capitals"),
+        pytest.param(fields.hostname, "docs", "docs", id="a single label"),
+        pytest.param(fields.hostname, "a" * 63, "a" * 63, id="the longest label"),
+        pytest.param(fields.hostname, ".".join(["a" * 49] * 5)[:253], "", id="a long hostname"),
+        pytest.param(fields.network, "10.0.0.0/8", "10.0.0.0/8", id="a network"),
+        pytest.param(fields.network, "192.0.2.7", "192.0.2.7", id="an address"),
+        pytest.param(fields.network, "::1", "::1", id="an IPv6 address"),
+        pytest.param(fields.network, "0.0.0.0/1", "0.0.0.0/1", id="the largest network"),
+        pytest.param(fields.scope, "docs:read", "docs:read", id="a scope"),
+        pytest.param(fields.scope, "!", "!", id="the first character of a scope"),
+        pytest.param(fields.scope, "~", "~", id="the last character of a scope"),
+        pytest.param(fields.tool_name, "search_docs", "search_docs", id="a tool"),
+        pytest.param(fields.tool_name, "a" * MAX_NAME, "a" * MAX_NAME, id="the longest name of a tool"),
+        pytest.param(fields.url_path, "/mcp", "/mcp", id="a path"),
+        pytest.param(fields.url_path, "/v1/m-c.p_~/x", "/v1/m-c.p_~/x", id="a path with segments"),
+        pytest.param(fields.url_path, "/...", "/...", id="three dots are a name"),
+        pytest.param(fields.url, "https://login.example.com/", "", id="an issuer"),
+        pytest.param(
+            fields.url, "http://127.0.0.1:8081/realms/a", "", id="an address with a port and a path"
+        ),
+        pytest.param(fields.url, "https://[::1]:65535/mcp", "", id="the last port"),
+        pytest.param(fields.url, "https://login.example.com:1", "", id="the first port"),
+        pytest.param(fields.origin, "https://inspector.example.com", "", id="an origin"),
+        pytest.param(fields.origin, "http://localhost:6274", "", id="an origin with a port"),
+        pytest.param(fields.forwarded_header, "X-Tenant", "x-tenant", id="a header"),
+        pytest.param(fields.algorithm, "ES256", "ES256", id="an algorithm"),
+        pytest.param(fields.algorithm, "Ed25519", "Ed25519", id="another algorithm"),
+        pytest.param(fields.factory, "shop.servers.docs:create_app", "", id="a factory"),
+        pytest.param(fields.factory, "_a1:_b2", "_a1:_b2", id="a factory with odd names"),
+        pytest.param(fields.listen_address, "127.0.0.1:8080", "", id="an address to listen on"),
+        pytest.param(fields.listen_address, ":8080", ":8080", id="every address"),
+        pytest.param(fields.listen_address, "[::1]:8080", "[::1]:8080", id="an IPv6 address to listen on"),
+        pytest.param(fields.listen_address, "localhost:65535", "", id="the last port to listen on"),
+        pytest.param(fields.listen_address, "localhost:0", "localhost:0", id="whichever port is free"),
+    ],
+)
+def test_a_good_value_is_used(check: Check, value: str, used: str) -> None:
+    assert check(value) == (used or value)
+
+
+HOSTNAME = "is not a hostname"
+SCOPE = "is not one scope"
+TOOL = f"is not a name of 1 to {MAX_NAME} characters"
+PATH = "is not a path such as /mcp"
+URL = "is not a URL such as"
+MORE = "has a query, a fragment or a user"
+ORIGIN = "is not an origin"
+HEADER = "is not the name of a header"
+FACTORY = "is not module:function"
+LISTEN = "is not address:port"
+
+
+@pytest.mark.parametrize(
+    ("check", "value", "sentence"),
+    [
+        pytest.param(fields.hostname, "", HOSTNAME, id="an empty hostname"),
+        pytest.param(fields.hostname, "docs.example.com:443", "names a port", id="a hostname with a port"),
+        pytest.param(fields.hostname, "*.example.com", HOSTNAME, id="a wildcard"),
+        pytest.param(fields.hostname, "dócs.example.com", HOSTNAME, id="a hostname in Unicode"),
+        pytest.param(fields.hostname, "docs.example.com.", HOSTNAME, id="a hostname with a dot at the end"),
+        pytest.param(fields.hostname, "docs.example.com\n", HOSTNAME, id="a hostname with a newline"),
+        pytest.param(fields.hostname, "https://docs.example.com", HOSTNAME, id="a URL for a hostname"),
+        pytest.param(fields.hostname, "a" * 64, HOSTNAME, id="a label too long"),
+        pytest.param(fields.hostname, ".".join(["a" * 63] * 4), HOSTNAME, id="a hostname too long"),
+        pytest.param(fields.network, "10.0.0.1/8", "the network is 10.0.0.0/8", id="host bits"),
+        pytest.param(fields.network, "0.0.0.0/0", "allows every address", id="every IPv4 address"),
+        pytest.param(fields.network, "::/0", "allows every address", id="every IPv6 address"),
+        pytest.param(fields.network, "::ffff:10.0.0.0/104", "in IPv6 form", id="mapped addresses"),
+        pytest.param(fields.network, "localhost", "is not a network", id="a name for a network"),
+        pytest.param(fields.network, "", "is not a network", id="an empty network"),
+        pytest.param(fields.network, "10.0.0.0/33", "is not a network", id="a prefix too long"),
+        pytest.param(fields.scope, "", SCOPE, id="an empty scope"),
+        pytest.param(fields.scope, "docs read", SCOPE, id="two scopes in one"),
+        pytest.param(fields.scope, 'docs"read', SCOPE, id="a quote in a scope"),
+        pytest.param(fields.scope, "docs\\read", SCOPE, id="a backslash in a scope"),
+        pytest.param(fields.scope, "docs\x7f", SCOPE, id="a control character in a scope"),
+        pytest.param(fields.scope, "dócs", SCOPE, id="a scope in Unicode"),
+        pytest.param(fields.scope, "docs\n", SCOPE, id="a scope with a newline"),
+        pytest.param(fields.tool_name, "", TOOL, id="a tool without a name"),
+        pytest.param(fields.tool_name, "a" * (MAX_NAME + 1), TOOL, id="a name of a tool too long"),
+        pytest.param(fields.tool_name, "search_*", "is a pattern", id="a pattern"),
+        pytest.param(fields.tool_name, "read_doc?", "is a pattern", id="a pattern of one character"),
+        pytest.param(fields.tool_name, "[rw]_doc", "is a pattern", id="a pattern of alternatives"),
+        pytest.param(fields.url_path, "", PATH, id="an empty path"),
+        pytest.param(fields.url_path, "/", PATH, id="the root"),
+        pytest.param(fields.url_path, "mcp", PATH, id="a relative path"),
+        pytest.param(fields.url_path, "/mcp/", PATH, id="a path with a slash at the end"),
+        pytest.param(fields.url_path, "/a//b", PATH, id="an empty segment"),
+        pytest.param(fields.url_path, "/a/../b", PATH, id="a way up"),
+        pytest.param(fields.url_path, "/a/./b", PATH, id="a way nowhere"),
+        pytest.param(fields.url_path, "/..", PATH, id="a way up at the end"),
+        pytest.param(fields.url_path, "/m%63p", PATH, id="another spelling"),
+        pytest.param(fields.url_path, "/mcp?x", PATH, id="a path with a query"),
+        pytest.param(fields.url_path, "/mcp;x", PATH, id="a path with a parameter"),
+        pytest.param(fields.url_path, "/mcp\n", PATH, id="a path with a newline"),
+        pytest.param(fields.url, "", URL, id="an empty URL"),
+        pytest.param(fields.url, "login.example.com", URL, id="no scheme"),
+        pytest.param(fields.url, "//login.example.com", URL, id="no scheme but slashes"),
+        pytest.param(fields.url, "https:///path", URL, id="no host"),
+        pytest.param(fields.url, "https://", URL, id="nothing but a scheme"),
+        pytest.param(fields.url, "ftp://login.example.com", URL, id="another scheme"),
+        pytest.param(fields.url, "https://a.example/a b", URL, id="a space"),
+        pytest.param(fields.url, 'https://a.example/"', URL, id="a quote"),
+        pytest.param(fields.url, "https://a.example\\@b.example", URL, id="a backslash"),
+        pytest.param(fields.url, "https://a.example/é", URL, id="a URL in Unicode"),
+        pytest.param(fields.url, "https://a.example/\r\nx: y", URL, id="two lines"),
+        pytest.param(fields.url, "https://[::1", URL, id="half an IPv6 address"),
+        pytest.param(fields.url, "https://[zz]/", URL, id="no IPv6 address"),
+        pytest.param(fields.url, "https://a.example/?a=b", MORE, id="a query"),
+        pytest.param(fields.url, "https://a.example/#a", MORE, id="a fragment"),
+        pytest.param(fields.url, "https://user@a.example/", MORE, id="a user"),
+        pytest.param(fields.url, "https://user:word@a.example/", MORE, id="a user and a password"),
+        pytest.param(fields.url, "https://a.example/?", MORE, id="an empty query"),
+        pytest.param(fields.url, "https://a.example/#", MORE, id="an empty fragment"),
+        pytest.param(fields.url, "https://@a.example/", MORE, id="an empty user"),
+        pytest.param(fields.url, "https://:@a.example/", MORE, id="an empty user and an empty password"),
+        pytest.param(fields.url, "https://a.example:65536/", URL, id="a port too large"),
+        pytest.param(fields.url, "https://a.example:x/", URL, id="a port that is no number"),
+        pytest.param(fields.url, "https://a.example:/", URL, id="an empty port"),
+        pytest.param(fields.origin, "https://a.example/", ORIGIN, id="an origin with a path"),
+        pytest.param(fields.origin, "null", ORIGIN, id="null"),
+        pytest.param(fields.origin, "*", ORIGIN, id="every origin"),
+        pytest.param(fields.origin, "https://*.example", ORIGIN, id="a pattern of origins"),
+        pytest.param(fields.origin, "https://A.example", ORIGIN, id="an origin in capitals"),
+        pytest.param(fields.forwarded_header, "", HEADER, id="an empty header"),
+        pytest.param(fields.forwarded_header, "x_tenant", HEADER, id="an underscore"),
+        pytest.param(fields.forwarded_header, "x-tenant:", HEADER, id="a colon"),
+        pytest.param(fields.forwarded_header, "x-ténant", HEADER, id="a header in Unicode"),
+        pytest.param(fields.forwarded_header, "X-Tenant\n", HEADER, id="a header with a newline"),
+        pytest.param(fields.forwarded_header, "Authorization", "is never forwarded", id="the token"),
+        pytest.param(fields.forwarded_header, "HOST", "is never forwarded", id="the host"),
+        pytest.param(fields.forwarded_header, "content-length", "is never forwarded", id="the length"),
+        pytest.param(fields.forwarded_header, "transfer-encoding", "is never forwarded", id="the coding"),
+        pytest.param(fields.forwarded_header, "x-request-id", "is never forwarded", id="the request id"),
+        pytest.param(fields.algorithm, "HS256", "is not one of ES256", id="a symmetric algorithm"),
+        pytest.param(fields.algorithm, "none", "is not one of ES256", id="no algorithm"),
+        pytest.param(fields.algorithm, "es256", "is not one of ES256", id="an algorithm in lower case"),
+        pytest.param(fields.algorithm, "RS1", "is not one of ES256", id="a weak algorithm"),
+        pytest.param(fields.factory, "", FACTORY, id="an empty factory"),
+        pytest.param(fields.factory, "shop.docs", FACTORY, id="a module"),
+        pytest.param(fields.factory, "shop.docs:", FACTORY, id="no function"),
+        pytest.param(fields.factory, ":create_app", FACTORY, id="no module"),
+        pytest.param(fields.factory, "shop:app.create", FACTORY, id="a method"),
+        pytest.param(fields.factory, "shop:create_app()", FACTORY, id="a call"),
+        pytest.param(fields.factory, "../shop:create_app", FACTORY, id="a file"),
+        pytest.param(fields.factory, "1shop:create_app", FACTORY, id="a module that begins with a digit"),
+        pytest.param(fields.listen_address, "", LISTEN, id="nowhere to listen"),
+        pytest.param(fields.listen_address, "8080", LISTEN, id="a port alone"),
+        pytest.param(fields.listen_address, "127.0.0.1", LISTEN, id="an address alone"),
+        pytest.param(fields.listen_address, "127.0.0.1:", LISTEN, id="no port"),
+        pytest.param(fields.listen_address, ":65536", LISTEN, id="a port too large to listen on"),
+        pytest.param(fields.listen_address, ":808080", LISTEN, id="a port too long"),
+        pytest.param(fields.listen_address, ":-1", LISTEN, id="a negative port"),
+        pytest.param(fields.listen_address, "::1:8080", LISTEN, id="an IPv6 address without brackets"),
+        pytest.param(fields.listen_address, "http://127.0.0.1:8080", LISTEN, id="a URL to listen on"),
+        pytest.param(fields.listen_address, ":٨٠٨٠", LISTEN, id="digits of another script"),
+    ],
+)
+def test_a_bad_value_is_refused_with_the_end_of_a_sentence(check: Check, value: str, sentence: str) -> None:
+    with pytest.raises(ValueError, match=sentence):
+        check(value)
+
+
+@pytest.mark.parametrize("value", ["jwks.json", Path("jwks.json")])
+def test_a_file_is_named_by_a_text_or_a_path(value: str | Path) -> None:
+    assert fields.file(value) == Path("jwks.json")
+
+
+@pytest.mark.parametrize(
+    ("value", "seconds"),
+    [
+        pytest.param("30s", 30, id="seconds"),
+        pytest.param("5m", 300, id="minutes"),
+        pytest.param("1h30m", 5400, id="hours and minutes"),
+        pytest.param("1h1m1s", 3661, id="all three"),
+        pytest.param("0s", 0, id="none"),
+        pytest.param("90m", 5400, id="more minutes than an hour has"),
+        pytest.param(30, 30, id="a number"),
+        pytest.param(0.5, 0.5, id="a fraction"),
+    ],
+)
+def test_a_duration_is_seconds(value: object, seconds: float) -> None:
+    assert fields.duration(value) == seconds
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        pytest.param("30", id="a number without a unit"),
+        pytest.param("30 s", id="a space"),
+        pytest.param("s", id="a unit alone"),
+        pytest.param("-5s", id="a negative duration"),
+        pytest.param("1.5h", id="a fraction of an hour"),
+        pytest.param("1m1h", id="units in another order"),
+        pytest.param("1d", id="days"),
+        pytest.param("30S", id="a unit in capitals"),
+        pytest.param("٣s", id="digits of another script"),
+        pytest.param("nan", id="not a number"),
+        pytest.param("inf", id="forever"),
+        pytest.param("30s\n", id="a newline"),
+        pytest.param("9" * 400 + "s", id="more seconds than there are numbers"),
+        pytest.param("9" * 5000 + "h", id="more digits than are read"),
+    ],
+)
+def test_a_text_that_is_no_duration_is_refused(value: str) -> None:
+    with pytest.raises(ValueError, match="is not a duration such as 30s or 5m"):
+        fields.duration(value)
+
+
+@pytest.mark.parametrize("value", [None, "", [], {"s": 1}])
+def test_what_is_neither_a_number_nor_a_text_is_left_to_the_check_of_its_type(value: object) -> None:
+    assert fields.duration(value) == value
+
+
+TEXTS = st.text('aA1./:*@%?#[]-_~ "\\\n\0é٣\U0001f511', max_size=30)
+CHECKS: list[Callable[[Any], object]] = [
+    fields.hostname,
+    fields.network,
+    fields.scope,
+    fields.tool_name,
+    fields.url_path,
+    fields.url,
+    fields.origin,
+    fields.forwarded_header,
+    fields.algorithm,
+    fields.factory,
+    fields.listen_address,
+    fields.duration,
+]
+
+
+@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
+@given(prefix=st.sampled_from(["", "https://", "http://[", "/", "10."]), text=TEXTS)
+def test_no_text_makes_a_check_raise_anything_but_a_value_error(
+    check: Callable[[Any], object], prefix: str, text: str
+) -> None:
+    try:
+        used = check(prefix + text)
+    except ValueError as error:
+        assert str(error)  # noqa: PT017 - most texts are refused, and some are not
+    else:
+        assert used is not None

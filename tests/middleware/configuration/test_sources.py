@@ -1,0 +1,308 @@
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tunnelgate import ConfigurationError, Policy
+from tunnelgate.configuration.sources import RESERVED, beside, read_environment, read_yaml
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return tmp_path / "gate.yaml"
+
+
+def fault_in(file: Path, content: str | bytes) -> str:
+    """Return the one fault that reading ``content`` tells of."""
+    file.write_bytes(content if isinstance(content, bytes) else content.encode())
+    with pytest.raises(ConfigurationError) as caught:
+        read_yaml(file)
+    (fault,) = caught.value.faults
+    assert (caught.value.source, fault.path, fault.value) == (str(file), str(file), "")
+    return fault.sentence
+
+
+def test_a_file_is_read_as_the_mapping_that_it_is(file: Path) -> None:
+    file.write_text(
+        """
+        # a comment
+        listen_addr: ":8080"
+        routes: {docs: {tools: [search, "on"], options: {roots: [a, b], ratio: 0.5, since: 2026-01-31}}}
+        """,
+        "utf-8",
+    )
+
+    read = read_yaml(file)
+
+    assert read["listen_addr"] == ":8080"
+    assert read["routes"]["docs"]["tools"] == ["search", "on"]
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        pytest.param("", "is not a mapping of settings", id="nothing"),
+        pytest.param("# only a comment\n", "is not a mapping of settings", id="a comment"),
+        pytest.param("- a\n- b\n", "is not a mapping of settings", id="a list"),
+        pytest.param("text", "is not a mapping of settings", id="a text"),
+        pytest.param("a: 1\na: 2\n", "is not YAML in line 2: the key 'a' stands twice", id="a key twice"),
+        pytest.param(
+            "a:\n  b: 1\n  c: 2\n  b: 3\n",
+            "is not YAML in line 4: the key 'b' stands twice",
+            id="a key twice below another",
+        ),
+        pytest.param(
+            "a:\n  - {b: 1, 'b': 2}\n",
+            "is not YAML in line 2: the key 'b' stands twice",
+            id="twice in a list",
+        ),
+        pytest.param(
+            'a: 1\n"\\x61": 2\n', "is not YAML in line 2: the key 'a' stands twice", id="twice, once escaped"
+        ),
+        pytest.param("on: 1\n", "is not YAML in line 1: the key True is not a text", id="a key that is true"),
+        pytest.param(
+            "8080: 1\n", "is not YAML in line 1: the key 8080 is not a text", id="a key with digits"
+        ),
+        pytest.param(
+            "? [a]\n: 1\n", "is not YAML in line 1: the key ['a'] is not a text", id="a key that is a list"
+        ),
+        pytest.param("a: [1\nb: 2", "is not YAML in line 2: ", id="a list without an end"),
+        pytest.param("a: 1\n\tb: 2", "is not YAML in line 2: ", id="a tab"),
+        pytest.param("a: *x", "is not YAML in line 1: found undefined alias", id="an alias of nothing"),
+        pytest.param(
+            "a: 1\n---\nb: 2\n", "is not YAML in line 2: but found another document", id="two of them"
+        ),
+        pytest.param(
+            "a: !!python/object/apply:os.system [id]",
+            "is not YAML in line 1: could not determine a constructor",
+            id="a call",
+        ),
+        pytest.param("a: !secret x", "is not YAML in line 1: could not determine a", id="an unknown tag"),
+        pytest.param(
+            "a: &a {b: 1}\nc: {<<: *a}\n", "is not YAML in line 2: could not determine a", id="a merge"
+        ),
+        pytest.param("a: \0", "is not YAML: unacceptable character #x0000", id="a zero octet"),
+        pytest.param(b"a: \xff\xfe", "cannot be read: it is not UTF-8", id="not UTF-8"),
+        pytest.param("a: ü".encode("utf-16"), "cannot be read: it is not UTF-8", id="UTF-16"),
+        pytest.param("a: 2026-13-01", "is not YAML", id="a date that is none"),
+        pytest.param("a: 0x_", "is not YAML", id="a number that is none"),
+        pytest.param("a: " + "9" * 5000, "is not YAML", id="a number with more digits than are read"),
+        pytest.param("a: !!int ''", "is not YAML", id="an empty number"),
+        pytest.param("a: !!bool x", "is not YAML", id="a truth that is none"),
+        pytest.param("a: !!timestamp x", "is not YAML", id="a tag that does not fit"),
+        pytest.param("a: !!map [x]", "is not YAML", id="a list that calls itself a mapping"),
+        pytest.param("a: " + "[" * 2000, "is not YAML", id="lists without end"),
+    ],
+)
+@pytest.mark.promise("whole-configuration")
+def test_what_is_not_one_mapping_is_refused_with_a_sentence(
+    file: Path, content: str | bytes, sentence: str
+) -> None:
+    assert fault_in(file, content).startswith(sentence)
+
+
+def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
+    missing = tmp_path / "missing.yaml"
+
+    with pytest.raises(ConfigurationError, match=r"missing\.yaml: cannot be read: No such file or directory"):
+        read_yaml(missing)
+
+
+def test_a_folder_is_no_file(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="cannot be read: Is a directory"):
+        read_yaml(tmp_path)
+
+
+@given(content=st.text("ab019:-[]{},#&*!?|>'\"%@` \t\n<=._~xéü\U0001f511\0", max_size=60))
+@settings(max_examples=300)
+def test_no_text_makes_the_reader_raise_anything_else(
+    content: str, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    file = tmp_path_factory.getbasetemp() / "fuzzed.yaml"
+    file.write_text(content, "utf-8", newline="")
+
+    try:
+        read = read_yaml(file)
+    except ConfigurationError as error:
+        assert len(error.faults) == 1  # noqa: PT017 - most texts are refused, and some are not
+    else:
+        assert all(isinstance(key, str) for key in read)
+
+
+BELOW = Path("/etc/gate")
+
+
+@pytest.mark.parametrize(
+    ("data", "found"),
+    [
+        pytest.param({"audit": {"file": "a.jsonl"}}, {"audit": {"file": "/etc/gate/a.jsonl"}}, id="a name"),
+        pytest.param({"audit": {"file": "/var/a"}}, {"audit": {"file": "/var/a"}}, id="a full path"),
+        pytest.param({"audit": {"file": "-"}}, {"audit": {"file": "-"}}, id="standard output"),
+        pytest.param(
+            {"oauth": {"issuers": [{"jwks_file": "a"}, {"jwks_uri": "b"}, {"jwks_file": "../c"}]}},
+            {
+                "oauth": {
+                    "issuers": [
+                        {"jwks_file": "/etc/gate/a"},
+                        {"jwks_uri": "b"},
+                        {"jwks_file": "/etc/gate/../c"},
+                    ]
+                }
+            },
+            id="each issuer",
+        ),
+        pytest.param({"routes": {"a": {"options": {"file": "x"}}}}, None, id="options"),
+        pytest.param({"audit": {"file": 7}}, None, id="a file that is a number"),
+        pytest.param({"audit": "a.jsonl"}, None, id="a section that is a text"),
+        pytest.param({"audit": None, "oauth": {"issuers": None}}, None, id="sections that are null"),
+        pytest.param({"oauth": {"issuers": {"jwks_file": "a"}}}, None, id="issuers that are no list"),
+        pytest.param({"oauth": ["issuers"], "audit": ["file"]}, None, id="sections that are lists"),
+        pytest.param({}, None, id="nothing"),
+    ],
+)
+def test_files_are_looked_for_beside_the_file_that_names_them(
+    data: dict[str, Any], found: dict[str, Any] | None
+) -> None:
+    before = repr(data)
+
+    assert beside(BELOW, data) == (data if found is None else found)
+    assert repr(data) == before
+
+
+def over(environment: Mapping[str, str], **data: Any) -> dict[str, Any]:
+    return read_environment(Policy, data, environment)
+
+
+@pytest.mark.parametrize(
+    ("environment", "data", "read"),
+    [
+        pytest.param({}, {"a": 1}, {"a": 1}, id="no variable"),
+        pytest.param({"PATH": "x", "TUNNELGATE": "x"}, {}, {}, id="variables of others"),
+        pytest.param({"tunnelgate_log_level": "debug"}, {}, {}, id="a variable in lower case"),
+        pytest.param(
+            {"TUNNELGATE_LOG_LEVEL": "debug"},
+            {"log_level": "info"},
+            {"log_level": "debug"},
+            id="over the file",
+        ),
+        pytest.param(
+            {"TUNNELGATE_LISTEN_ADDR": "127.0.0.1:9000"},
+            {"log_level": "info"},
+            {"log_level": "info", "listen_addr": "127.0.0.1:9000"},
+            id="besides the file",
+        ),
+        pytest.param(
+            {"TUNNELGATE_TUNNEL_DOMAIN": ""},
+            {"tunnel_domain": "a"},
+            {"tunnel_domain": ""},
+            id="an empty value",
+        ),
+        pytest.param({"TUNNELGATE_PUBLIC_PORT": "443"}, {}, {"public_port": "443"}, id="a number"),
+        pytest.param(
+            {"TUNNELGATE_HOST_PORTS": "[80, 81]"}, {}, {"host_ports": [80, 81]}, id="a list in JSON"
+        ),
+        pytest.param(
+            {"TUNNELGATE_CLIENTS__ALLOWED_IPS": '["10.0.0.0/8"]'},
+            {"clients": {"allowed_ips": ["::1"], "address_from": "peer"}},
+            {"clients": {"allowed_ips": ["10.0.0.0/8"], "address_from": "peer"}},
+            id="one value of a section",
+        ),
+        pytest.param(
+            {"TUNNELGATE_ROUTES__DOCS__SCOPES": '["a"]', "TUNNELGATE_ROUTES__DOCS__PATH": "/x"},
+            {"routes": {"docs": {"path": "/mcp", "tools": ["b"]}, "wiki": {}}},
+            {"routes": {"docs": {"path": "/x", "tools": ["b"], "scopes": ["a"]}, "wiki": {}}},
+            id="two values of one route",
+        ),
+        pytest.param(
+            {"TUNNELGATE_ROUTES__DOCS__TOOLS__READ__SCOPES": '["a"]'},
+            {},
+            {"routes": {"docs": {"tools": {"read": {"scopes": ["a"]}}}}},
+            id="a value five levels down",
+        ),
+        pytest.param(
+            {"TUNNELGATE_CLIENTS": '{"allowed_ips": ["::1"]}'},
+            {"clients": {"address_from": "peer"}},
+            {"clients": {"allowed_ips": ["::1"], "address_from": "peer"}},
+            id="a section in JSON",
+        ),
+        pytest.param(
+            {"TUNNELGATE_LIMITS": '{"body_bytes": 2048}', "TUNNELGATE_LIMITS__HEADER_BYTES": "4096"},
+            {},
+            {"limits": {"body_bytes": 2048, "header_bytes": "4096"}},
+            id="a section in JSON and one value of it",
+        ),
+        pytest.param(
+            {"TUNNELGATE_OAUTH__ISSUERS": '[{"issuer": "https://a.example"}]'},
+            {"oauth": {"issuers": [{"issuer": "https://b.example"}, {"issuer": "https://c.example"}]}},
+            {"oauth": {"issuers": [{"issuer": "https://a.example"}]}},
+            id="a list in place of another",
+        ),
+        pytest.param(
+            {"TUNNELGATE_CLIENTS__ALLOWED_IPS": '["::1"]'},
+            {"clients": ["not", "a", "mapping"]},
+            {"clients": {"allowed_ips": ["::1"]}},
+            id="a section over what is none",
+        ),
+        pytest.param(
+            {"TUNNELGATE_AUDIT__FILE": "[today].jsonl"},
+            {},
+            {"audit": {"file": "[today].jsonl"}},
+            id="a bracket",
+        ),
+        pytest.param(
+            {"TUNNELGATE_ROUTES__DOCS__OPTIONS": '{"greeting": "[hi]", "shape": "[1, 2]"}'},
+            {},
+            {"routes": {"docs": {"options": {"greeting": "[hi]", "shape": "[1, 2]"}}}},
+            id="a text within JSON",
+        ),
+        pytest.param(
+            {"TUNNELGATE_ROUTES": '{"docs": {"options": {"shape": "[1, 2]"}}}'},
+            {},
+            {"routes": {"docs": {"options": {"shape": "[1, 2]"}}}},
+            id="a text within JSON further up",
+        ),
+        pytest.param(dict.fromkeys(RESERVED, "x"), {}, {}, id="the variables of the commands"),
+    ],
+)
+def test_variables_lie_over_the_file(
+    environment: dict[str, str], data: dict[str, Any], read: dict[str, Any]
+) -> None:
+    before = repr(data)
+
+    assert over(environment, **data) == read
+    assert repr(data) == before
+
+
+def test_without_another_environment_it_is_that_of_the_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in os.environ:
+        if name.startswith("TUNNELGATE_"):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("TUNNELGATE_LOG_LEVEL", "warn")
+
+    assert read_environment(Policy, {"log_level": "info"}, None) == {"log_level": "warn"}
+
+
+@pytest.mark.parametrize(
+    ("environment", "faults"),
+    [
+        pytest.param(
+            {"TUNNELGATE_LOGLEVEL": "debug"}, ["TUNNELGATE_LOGLEVEL: is not a setting"], id="a typo"
+        ),
+        pytest.param(
+            {"TUNNELGATE_B": "1", "TUNNELGATE_A__B": "1", "TUNNELGATE_LOG_LEVEL": "info"},
+            ["TUNNELGATE_A__B: is not a setting", "TUNNELGATE_B: is not a setting"],
+            id="two that are no settings",
+        ),
+        pytest.param({"TUNNELGATE_": "x"}, ["TUNNELGATE_: is not a setting"], id="the prefix alone"),
+    ],
+)
+@pytest.mark.promise("whole-configuration")
+def test_a_variable_that_is_no_setting_is_named(environment: dict[str, str], faults: list[str]) -> None:
+    with pytest.raises(ConfigurationError, match=r"^environment: ") as caught:
+        over(environment)
+
+    assert [str(fault) for fault in caught.value.faults] == faults

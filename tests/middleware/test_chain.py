@@ -1,0 +1,674 @@
+from collections.abc import AsyncGenerator, Callable, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+from fastapi import FastAPI, Request
+from starlette.applications import Starlette
+from starlette.routing import Mount
+
+from tests.support.asgi import Reply, Spy, call, http_scope
+from tests.support.audit import Records
+from tests.support.mcp import legacy, modern
+from tests.support.tokens import ISSUER, KeyEndpoint, Token, jwks
+from tunnelgate import Issuer, KeySource, Policy, Reason, RemoteKeys, StaticKeys, principal_of, protect
+from tunnelgate.asgi import ASGIApp, Message
+from tunnelgate.chain import build_gate
+
+NOW = 1_800_000_000
+PARTNER = "https://partner.example.com"
+DOCS = "docs.tunnel.example.com"
+WIKI = "wiki.example.com"
+OPEN = "open.tunnel.example.com"
+INSIDE = ("10.1.2.3", 50000)
+WITHIN_WIKI = ("10.9.0.1", 50000)
+OUTSIDE = ("192.0.2.1", 50000)
+SETTINGS: Mapping[str, Any] = {
+    "tunnel_domain": "tunnel.example.com",
+    "host_ports": [9443],
+    "clients": {"allowed_ips": ["10.0.0.0/8"]},
+    "oauth": {
+        "issuers": [{"issuer": ISSUER, "jwks_file": "a.json"}, {"issuer": PARTNER, "jwks_file": "b.json"}]
+    },
+    "routes": {
+        "docs": {
+            "scopes": ["docs:read"],
+            "tools": {"search_docs": None, "edit_doc": {"scopes": ["docs:write"]}},
+            "origins": ["https://inspector.example.com"],
+            "public_paths": ["/healthz"],
+            "forward_headers": ["X-Tenant"],
+        },
+        WIKI: {
+            "tools": ["search_docs"],
+            "issuers": [PARTNER],
+            "clients": {"allowed_ips": ["10.9.0.0/16", "192.0.2.0/24"]},
+        },
+        "open": {"public_paths": ["/token"]},
+    },
+}
+KEYS = {ISSUER: "ES256", PARTNER: "RS256"}
+
+
+def keys_of(issuer: Issuer) -> KeySource:
+    return StaticKeys(jwks(KEYS[issuer.issuer]))
+
+
+def token(route: str = DOCS, issuer: str = ISSUER, **claims: Any) -> str:
+    """Return a good token for a route of the policy."""
+    made = {"aud": f"https://{route}/mcp", "iss": issuer, **claims}
+    return Token(KEYS[issuer], claims=made).mint(NOW)
+
+
+class Gate:
+    """A gate in front of one application, with what came through and what was written down."""
+
+    def __init__(self, spy: Spy | None = None, **changes: Any) -> None:
+        self.spy = spy or Spy()
+        self.records = Records()
+        self.app = protect(
+            self.spy,
+            Policy.from_mapping({**SETTINGS, **changes}),
+            audit=self.records,
+            keys_of=keys_of,
+            clock=lambda: NOW,
+            new_id=lambda: "0123456789abcdef",
+        )
+
+    async def ask(
+        self,
+        *,
+        host: str = DOCS,
+        path: str = "/mcp",
+        method: str = "POST",
+        client: tuple[str, int] = INSIDE,
+        bearer: str | None = None,
+        body: bytes = b"{}",
+        **headers: str,
+    ) -> Reply:
+        fields = {"host": host, "content-type": "application/json", "content-length": str(len(body))}
+        if method != "POST":
+            fields, body = {"host": host}, b""
+        if bearer is not None:
+            fields["authorization"] = f"Bearer {bearer}"
+        fields |= {name.replace("_", "-"): value for name, value in headers.items()}
+        return await call(self.app, http_scope(method, path, list(fields.items()), client=client), body)
+
+
+def calling(tool: str) -> bytes:
+    return legacy("tools/call", {"name": tool, "arguments": {}})[1]
+
+
+GOOD = token()
+
+
+@pytest.mark.parametrize(
+    ("request_", "status", "reason"),
+    [
+        pytest.param(
+            {"host": "evil.example", "client": OUTSIDE, "transfer_encoding": "chunked"},
+            400,
+            Reason.FRAMING_AMBIGUOUS,
+            id="hygiene before hosts",
+        ),
+        pytest.param(
+            {"host": "evil.example", "client": OUTSIDE}, 403, Reason.HOST_UNKNOWN, id="hosts before clients"
+        ),
+        pytest.param(
+            {"client": OUTSIDE, "path": "/nowhere"}, 403, Reason.CLIENT_NOT_ALLOWED, id="clients before paths"
+        ),
+        pytest.param(
+            {"client": OUTSIDE, "method": "GET", "path": "/.well-known/oauth-protected-resource"},
+            403,
+            Reason.CLIENT_NOT_ALLOWED,
+            id="clients before metadata",
+        ),
+        pytest.param(
+            {"client": OUTSIDE, "method": "GET", "path": "/healthz"},
+            403,
+            Reason.CLIENT_NOT_ALLOWED,
+            id="clients before public paths",
+        ),
+        pytest.param(
+            {"client": OUTSIDE, "origin": "https://evil.example"},
+            403,
+            Reason.CLIENT_NOT_ALLOWED,
+            id="clients before origins",
+        ),
+        pytest.param({"client": OUTSIDE}, 403, Reason.CLIENT_NOT_ALLOWED, id="clients before tokens"),
+        pytest.param(
+            {"client": OUTSIDE, "bearer": GOOD}, 403, Reason.CLIENT_NOT_ALLOWED, id="clients with a token too"
+        ),
+        pytest.param(
+            {"path": "/nowhere", "origin": "https://evil.example"},
+            404,
+            Reason.PATH_NOT_SERVED,
+            id="paths before origins",
+        ),
+        pytest.param({"path": "/nowhere"}, 404, Reason.PATH_NOT_SERVED, id="paths before tokens"),
+        pytest.param(
+            {"path": "/nowhere", "bearer": GOOD}, 404, Reason.PATH_NOT_SERVED, id="paths with a token too"
+        ),
+        pytest.param(
+            {"path": "/mcp/", "bearer": GOOD}, 404, Reason.PATH_NOT_SERVED, id="paths are compared whole"
+        ),
+        pytest.param(
+            {"origin": "https://evil.example"}, 403, Reason.ORIGIN_NOT_ALLOWED, id="origins before tokens"
+        ),
+        pytest.param(
+            {"origin": "https://evil.example", "bearer": GOOD},
+            403,
+            Reason.ORIGIN_NOT_ALLOWED,
+            id="origins with a token too",
+        ),
+        pytest.param({"method": "GET"}, 401, Reason.TOKEN_MISSING, id="tokens before methods"),
+        pytest.param({"body": b"{"}, 401, Reason.TOKEN_MISSING, id="tokens before bodies"),
+        pytest.param({"body": calling("delete_docs")}, 401, Reason.TOKEN_MISSING, id="tokens before tools"),
+        pytest.param(
+            {"body": b"{", "bearer": token(scope="docs:write")},
+            403,
+            Reason.SCOPE_MISSING,
+            id="scopes before bodies",
+        ),
+        pytest.param({"method": "GET", "bearer": GOOD}, 405, Reason.STREAM_NOT_OFFERED, id="methods"),
+        pytest.param(
+            {"body": b"{", "content_type": "text/plain", "bearer": GOOD},
+            415,
+            Reason.MEDIA_TYPE_NOT_ALLOWED,
+            id="media types before bodies",
+        ),
+        pytest.param({"body": b"{", "bearer": GOOD}, 400, Reason.BODY_NOT_JSON, id="bodies"),
+        pytest.param(
+            {"body": calling("delete_docs"), "bearer": GOOD}, 200, Reason.TOOL_NOT_ALLOWED, id="tools"
+        ),
+        pytest.param(
+            {"body": calling("edit_doc"), "bearer": GOOD}, 403, Reason.SCOPE_MISSING, id="scopes of tools"
+        ),
+    ],
+)
+@pytest.mark.promise("closed-by-default")
+@pytest.mark.anyio
+async def test_the_outermost_layer_that_has_an_objection_answers(
+    request_: dict[str, Any], status: int, reason: Reason
+) -> None:
+    gate = Gate()
+
+    reply = await gate.ask(**request_)
+
+    assert [("deny", reason)] == gate.records.verdicts
+    assert reply.status == status
+    assert reply.header("x-request-id") == "0123456789abcdef"
+    assert gate.spy.scopes == []
+
+
+@pytest.mark.promise("headers-listed")
+@pytest.mark.anyio
+async def test_what_everybody_allows_reaches_the_application_with_nothing_but_listed_headers() -> None:
+    gate = Gate()
+    body = b' {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": "search_docs"}} '
+
+    reply = await gate.ask(
+        bearer=GOOD,
+        body=body,
+        origin="https://inspector.example.com",
+        accept="application/json",
+        x_tenant="blue",
+        x_forwarded_user="root",  # T089
+        cf_access_jwt_assertion="forged",  # T088
+        cookie="a=b",
+    )
+
+    assert (reply.status, reply.json()) == (200, {"jsonrpc": "2.0", "id": 1, "result": {}})
+    assert gate.records.verdicts == [("allow", None)]
+    assert gate.spy.seen_headers == {
+        "host": DOCS,
+        "content-type": "application/json",
+        "accept": "application/json",
+        "accept-encoding": "identity",
+        "content-length": str(len(gate.spy.bodies[0])),
+        "x-tenant": "blue",
+        "x-request-id": "0123456789abcdef",
+    }
+    assert gate.spy.bodies == [orjson.dumps(orjson.loads(body))]
+    found = principal_of(gate.spy.scopes[0])
+    assert found is not None
+    assert (found.subject, found.scopes) == ("alice", frozenset({"docs:read"}))
+    assert GOOD not in f"{gate.spy.scopes} {gate.records.all}"
+
+
+@pytest.mark.anyio
+async def test_a_record_says_who_asked_for_what_by_which_route() -> None:
+    gate = Gate()
+
+    await gate.ask(bearer=GOOD, body=calling("delete_docs"))
+
+    (record,) = gate.records.all
+    assert record == {
+        "time": "2027-01-15T08:00:00.000Z",
+        "request_id": "0123456789abcdef",
+        "verdict": "deny",
+        "reason": "tool-not-allowed",
+        "detail": "",
+        "route": "docs",
+        "host": DOCS,
+        "client": "10.1.2.3",
+        "principal": {"issuer": ISSUER, "subject": "alice", "client_id": "agent"},
+        "http_method": "POST",
+        "path": "/mcp",
+        "protocol_version": None,
+        "method": "tools/call",
+        "target": "delete_docs",
+    }
+
+
+@pytest.mark.parametrize(
+    "path", ["/.well-known/oauth-protected-resource", "/.well-known/oauth-protected-resource/mcp"]
+)
+@pytest.mark.promise("challenge-complete")
+@pytest.mark.anyio
+async def test_metadata_needs_no_token_and_is_made_of_the_policy_alone(path: str) -> None:
+    gate = Gate()
+
+    reply = await gate.ask(
+        method="GET", path=path, origin="https://anywhere.example", x_forwarded_host="evil.example"
+    )
+
+    assert (reply.status, reply.json()) == (
+        200,
+        {
+            "resource": f"https://{DOCS}/mcp",
+            "authorization_servers": [ISSUER, PARTNER],
+            "bearer_methods_supported": ["header"],
+            "scopes_supported": ["docs:read"],
+        },
+    )
+    assert gate.records.verdicts == [("allow", None)]
+    assert gate.spy.scopes == []
+
+
+@pytest.mark.anyio
+async def test_the_challenge_of_a_route_names_its_own_metadata_and_all_the_scopes_of_a_tool() -> None:
+    gate = Gate()
+    metadata = f"https://{DOCS}/.well-known/oauth-protected-resource/mcp"
+
+    missing = await gate.ask()
+    narrow = await gate.ask(bearer=GOOD, body=calling("edit_doc"))
+
+    assert missing.header("www-authenticate") == f'Bearer scope="docs:read", resource_metadata="{metadata}"'
+    assert narrow.header("www-authenticate") == (
+        f'Bearer error="insufficient_scope", scope="docs:read docs:write", resource_metadata="{metadata}"'
+    )
+
+
+@pytest.mark.parametrize(
+    ("host", "path", "headers"),
+    [
+        pytest.param(DOCS, "/healthz", {}, id="beside an endpoint"),
+        pytest.param(OPEN, "/token", {}, id="of a route without tools"),
+        pytest.param(DOCS, "/healthz", {"origin": "https://anywhere.example"}, id="from any web page"),
+        pytest.param(OPEN, "/token", {"authorization": "Basic YTpi"}, id="with credentials of its own"),
+    ],
+)
+@pytest.mark.anyio
+async def test_a_public_path_needs_no_token_of_ours(host: str, path: str, headers: dict[str, Any]) -> None:
+    gate = Gate()
+
+    reply = await gate.ask(method="GET", host=host, path=path, **headers)
+
+    assert reply.status == 200
+    assert gate.records.verdicts == [("allow", None)]
+    assert gate.spy.seen_headers == {"host": host, "x-request-id": "0123456789abcdef", **headers}
+
+
+@pytest.mark.anyio
+async def test_a_route_without_tools_has_neither_endpoint_nor_metadata() -> None:
+    gate = Gate()
+
+    endpoint = await gate.ask(host=OPEN, bearer=token(OPEN))
+    metadata = await gate.ask(host=OPEN, method="GET", path="/.well-known/oauth-protected-resource")
+
+    assert (endpoint.status, metadata.status) == (404, 404)
+    assert gate.spy.scopes == []
+
+
+@pytest.mark.anyio
+async def test_an_endpoint_is_not_public_even_when_it_is_listed_as_both() -> None:
+    gate = Gate(routes={"docs": {"tools": ["search_docs"], "public_paths": ["/mcp"]}})
+
+    reply = await gate.ask()
+
+    assert reply.status == 401
+    assert gate.spy.scopes == []
+
+
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [
+        pytest.param(DOCS, 404, id="a bare name below the domain"),
+        pytest.param("DOCS.Tunnel.Example.com", 404, id="in capitals"),
+        pytest.param(f"{DOCS}:443", 404, id="with the port of HTTPS"),
+        pytest.param(f"{DOCS}:9443", 404, id="with a port that is listed"),
+        pytest.param(WIKI, 404, id="a name with a dot"),
+        pytest.param(f"{WIKI}.tunnel.example.com", 404, id="a name with a dot below the domain"),
+        pytest.param(f"{DOCS}:9444", 403, id="with another port"),
+        pytest.param("docs", 403, id="a bare name alone"),
+        pytest.param("tunnel.example.com", 403, id="the domain alone"),
+        pytest.param(f"x.{DOCS}", 403, id="a name below a route"),
+        pytest.param("docs.tunnel.example.com.evil.example", 403, id="a name that begins so"),
+    ],
+)
+@pytest.mark.promise("host-exact")
+@pytest.mark.anyio
+async def test_a_route_is_served_under_its_hostnames_and_no_others(host: str, status: int) -> None:
+    reply = await Gate().ask(host=host, path="/nowhere", client=WITHIN_WIKI)
+
+    assert reply.status == status
+
+
+@pytest.mark.parametrize(
+    ("host", "bearer", "reason"),
+    [
+        pytest.param(DOCS, token(DOCS), None, id="a token of one route on it"),
+        pytest.param(DOCS, token(DOCS, PARTNER), None, id="by either issuer"),
+        pytest.param(WIKI, token(WIKI, PARTNER), None, id="a token of another on that"),
+        pytest.param(
+            f"{WIKI}.tunnel.example.com", token(WIKI, PARTNER), None, id="on its other hostname likewise"
+        ),
+        pytest.param(
+            WIKI, token(DOCS, PARTNER), Reason.TOKEN_AUDIENCE_WRONG, id="T041 a token of one on another"
+        ),
+        pytest.param(DOCS, token(WIKI), Reason.TOKEN_AUDIENCE_WRONG, id="and the other way round"),
+        pytest.param(WIKI, token(WIKI, ISSUER), Reason.TOKEN_ISSUER_UNKNOWN, id="by an issuer of others"),
+        pytest.param(
+            DOCS,
+            Token("RS256", claims={"aud": f"https://{DOCS}/mcp"}).mint(NOW),
+            Reason.TOKEN_KEY_UNKNOWN,
+            id="by one issuer with the key of another",
+        ),
+    ],
+)
+@pytest.mark.promise("token-for-this-server")
+@pytest.mark.anyio
+async def test_a_token_is_good_for_the_route_that_it_was_made_for(
+    host: str, bearer: str, reason: Reason | None
+) -> None:
+    gate = Gate()
+
+    reply = await gate.ask(host=host, bearer=bearer, client=WITHIN_WIKI, body=calling("search_docs"))
+
+    assert reply.status == (200 if reason is None else 401)
+    assert [reason] == [None if each is None else Reason(each) for _, each in gate.records.verdicts]
+    assert len(gate.spy.scopes) == (1 if reason is None else 0)
+
+
+@pytest.mark.anyio
+async def test_what_one_route_remembers_opens_no_other() -> None:
+    gate = Gate()
+    bearer = token(DOCS, PARTNER)
+
+    here = await gate.ask(bearer=bearer, client=WITHIN_WIKI, body=calling("search_docs"))
+    there = await gate.ask(bearer=bearer, client=WITHIN_WIKI, body=calling("search_docs"), host=WIKI)
+
+    assert (here.status, there.status) == (200, 401)
+
+
+@pytest.mark.parametrize(
+    ("host", "client", "status"),
+    [
+        pytest.param(DOCS, INSIDE, 401, id="within the gate's networks"),
+        pytest.param(WIKI, WITHIN_WIKI, 401, id="within both"),
+        pytest.param(WIKI, INSIDE, 403, id="within the gate's but not the route's"),
+        pytest.param(WIKI, OUTSIDE, 403, id="within the route's but not the gate's"),
+    ],
+)
+@pytest.mark.promise("client-network")
+@pytest.mark.anyio
+async def test_a_client_must_be_within_the_networks_of_the_gate_and_of_the_route(
+    host: str, client: tuple[str, int], status: int
+) -> None:
+    reply = await Gate().ask(host=host, client=client)
+
+    assert reply.status == status
+
+
+CALL = b'{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"search_docs","arguments":{"q":"*"}}}'
+ANSWER = b'{"jsonrpc":"2.0","id":1,"result":{"text":"*"}}'
+
+
+def filled(size: int, message: bytes) -> bytes:
+    """Return a message of exactly so many octets."""
+    return message.replace(b"*", b"x" * (size - len(message) + 1))
+
+
+@pytest.mark.parametrize(
+    ("size", "status"), [pytest.param(1024, 200, id="at it"), pytest.param(1025, 413, id="past it")]
+)
+@pytest.mark.promise("bounded")
+@pytest.mark.anyio
+async def test_a_body_is_as_large_as_the_policy_allows(size: int, status: int) -> None:
+    gate = Gate(limits={"body_bytes": 1024})
+
+    reply = await gate.ask(bearer=GOOD, body=filled(size, CALL))
+
+    assert reply.status == status
+
+
+@pytest.mark.parametrize(
+    ("size", "status"), [pytest.param(1024, 200, id="at it"), pytest.param(1025, 502, id="past it")]
+)
+@pytest.mark.promise("bounded")
+@pytest.mark.anyio
+async def test_an_answer_is_as_large_as_the_policy_allows(size: int, status: int) -> None:
+    gate = Gate(Spy(filled(size, ANSWER)), limits={"answer_bytes": 1024})
+
+    reply = await gate.ask(bearer=GOOD, body=calling("search_docs"))
+
+    assert reply.status == status
+
+
+@pytest.mark.parametrize(
+    ("size", "status"), [pytest.param(1024, 200, id="at it"), pytest.param(1025, 431, id="past it")]
+)
+@pytest.mark.promise("bounded")
+@pytest.mark.anyio
+async def test_a_head_is_as_large_as_the_policy_allows(size: int, status: int) -> None:
+    gate = Gate(limits={"header_bytes": 1024})
+    short = len("/healthz") + len("host") + len(DOCS) + 4 + len("x-fill") + 4
+
+    reply = await gate.ask(method="GET", path="/healthz", x_fill="x" * (size - short))
+
+    assert reply.status == status
+
+
+@pytest.mark.anyio
+async def test_a_websocket_is_refused_before_anything_else() -> None:
+    gate = Gate()
+    sent: list[Message] = []
+
+    async def receive() -> Message:
+        return {"type": "websocket.connect"}
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    scope = {**http_scope(headers=[("host", DOCS)]), "type": "websocket"}
+    await gate.app(scope, receive, send)
+
+    assert [message["type"] for message in sent] == ["websocket.close"]
+    assert gate.records.verdicts == [("deny", Reason.WEBSOCKET_NOT_ALLOWED)]
+
+
+async def lifespan_of(app: ASGIApp) -> list[str]:
+    """Start and stop an application; return what it said."""
+    incoming: list[Message] = [{"type": "lifespan.startup"}, {"type": "lifespan.shutdown"}]
+    said: list[str] = []
+
+    async def receive() -> Message:
+        return incoming.pop(0)
+
+    async def send(message: Message) -> None:
+        said.append(message["type"])
+
+    await app({"type": "lifespan", "asgi": {"version": "3.0"}, "state": {}}, receive, send)
+    return said
+
+
+@pytest.mark.anyio
+async def test_an_application_behind_the_gate_starts_and_stops_with_it() -> None:
+    events: list[str] = []
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncGenerator[None]:
+        events.append("started")
+        yield
+        events.append("stopped")
+
+    gated = protect(
+        FastAPI(lifespan=lifespan), Policy.from_mapping(SETTINGS), audit=Records(), keys_of=keys_of
+    )
+
+    assert await lifespan_of(gated) == ["lifespan.startup.complete", "lifespan.shutdown.complete"]
+    assert events == ["started", "stopped"]
+
+
+def fastapi_app() -> FastAPI:
+    app = FastAPI()
+
+    @app.post("/mcp")
+    async def endpoint(request: Request) -> dict[str, Any]:
+        message = await request.json()
+        found = principal_of(request.scope)
+        assert found is not None
+        return {"jsonrpc": "2.0", "id": message["id"], "result": {"subject": found.subject}}
+
+    return app
+
+
+def mounted(gated: ASGIApp) -> ASGIApp:
+    return Starlette(routes=[Mount("/", gated)])
+
+
+def whole(gated: ASGIApp) -> ASGIApp:
+    return gated
+
+
+@pytest.mark.parametrize(
+    "around",
+    [pytest.param(whole, id="as the whole application"), pytest.param(mounted, id="mounted in another")],
+)
+@pytest.mark.anyio
+async def test_a_fastapi_application_behind_the_gate_learns_who_asks(
+    around: Callable[[ASGIApp], ASGIApp],
+) -> None:
+    gated = protect(
+        fastapi_app(),
+        Policy.from_mapping(SETTINGS),
+        audit=Records(),
+        keys_of=keys_of,
+        clock=lambda: NOW,
+    )
+    headers, body = modern("tools/call", {"name": "search_docs", "arguments": {}})
+    fields = [("host", DOCS), *headers[1:], ("authorization", f"Bearer {GOOD}")]
+    scope = http_scope(headers=fields, client=INSIDE)
+
+    reply = await call(around(gated), scope, body)
+
+    assert (reply.status, reply.json()) == (200, {"jsonrpc": "2.0", "id": 1, "result": {"subject": "alice"}})
+
+
+@pytest.mark.anyio
+async def test_each_route_has_its_own_application_behind_one_gate() -> None:
+    docs, wiki, other = Spy(), Spy(), Spy()
+    policy = Policy.from_mapping(SETTINGS)
+    gate = build_gate(
+        policy,
+        {"docs": docs, WIKI: wiki},
+        other,
+        audit=Records(),
+        keys_of=keys_of,
+        clock=lambda: NOW,
+    )
+
+    for host, bearer in ((DOCS, token(DOCS)), (WIKI, token(WIKI, PARTNER)), (OPEN, token(OPEN))):
+        headers, body = legacy("ping")
+        fields = [("host", host), *headers[1:], ("authorization", f"Bearer {bearer}")]
+        await call(gate, http_scope(headers=fields, client=WITHIN_WIKI), body)
+
+    assert (len(docs.scopes), len(wiki.scopes), len(other.scopes)) == (1, 1, 0)
+
+
+def written_policy(folder: Path, **issuer: Any) -> Policy:
+    return Policy.from_mapping(
+        {
+            "clients": {"allowed_ips": ["127.0.0.1"]},
+            "oauth": {"issuers": [{"issuer": ISSUER, **(issuer or {"jwks_file": folder / "jwks.json"})}]},
+            "routes": {"docs.example.com": {"tools": ["search_docs"]}},
+            "audit": {"file": str(folder / "audit.jsonl")},
+        }
+    )
+
+
+@pytest.mark.anyio
+async def test_by_default_keys_are_those_of_the_file_and_records_go_to_the_file(tmp_path: Path) -> None:
+    (tmp_path / "jwks.json").write_bytes(jwks("ES256"))
+    gated = protect(Spy(), written_policy(tmp_path))
+    headers, body = legacy("ping")
+
+    reply = await call(
+        gated, http_scope(headers=[*headers, ("authorization", f"Bearer {Token().mint()}")]), body
+    )
+
+    assert reply.status == 200
+    record = orjson.loads((tmp_path / "audit.jsonl").read_bytes())
+    assert (record["verdict"], record["route"]) == ("allow", "docs.example.com")
+    assert record["request_id"] == reply.header("x-request-id")
+
+
+def test_a_file_of_keys_that_is_not_there_keeps_the_gate_from_being_built(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=r"jwks\.json"):
+        protect(Spy(), written_policy(tmp_path))
+
+
+def test_a_file_without_keys_keeps_the_gate_from_being_built(tmp_path: Path) -> None:
+    (tmp_path / "jwks.json").write_bytes(b'{"keys":[]}')
+
+    with pytest.raises(ValueError, match="has no key that tokens may be signed with"):
+        protect(Spy(), written_policy(tmp_path))
+
+
+def test_a_url_of_keys_needs_somebody_who_fetches_them(tmp_path: Path) -> None:
+    policy = written_policy(tmp_path, jwks_uri="https://login.example.com/jwks")
+
+    with pytest.raises(ValueError, match=f"the keys of {ISSUER} are at a URL; give keys_of to fetch them"):
+        protect(Spy(), policy)
+
+
+def test_a_record_that_could_go_nowhere_keeps_the_gate_from_being_built(tmp_path: Path) -> None:
+    (tmp_path / "jwks.json").write_bytes(jwks("ES256"))
+    (tmp_path / "audit.jsonl").mkdir()
+
+    with pytest.raises(IsADirectoryError):
+        protect(Spy(), written_policy(tmp_path))
+
+
+@pytest.mark.promise("refused-or-broken")
+@pytest.mark.anyio
+async def test_the_routes_of_an_issuer_share_its_keys_and_its_being_down() -> None:
+    endpoint = KeyEndpoint(OSError("connection refused"))
+    asked: list[str] = []
+
+    def remote(issuer: Issuer) -> KeySource:
+        asked.append(issuer.issuer)
+        return RemoteKeys("https://login.example.com/jwks", endpoint.fetch)
+
+    records = Records()
+    gated = protect(Spy(), Policy.from_mapping(SETTINGS), audit=records, keys_of=remote, clock=lambda: NOW)
+    headers, body = legacy("ping")
+    fields = [("host", DOCS), *headers[1:], ("authorization", f"Bearer {GOOD}")]
+
+    reply = await call(gated, http_scope(headers=fields, client=INSIDE), body)
+
+    assert asked == [ISSUER, PARTNER]
+    assert (reply.status, reply.json()) == (503, {"error": "unavailable"})
+    assert records.verdicts == [("broken", Reason.KEYS_UNAVAILABLE)]

@@ -1,0 +1,309 @@
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.support.asgi import Spy, call, http_scope
+from tests.support.audit import FullDisk, Records
+from tests.support.mcp import legacy
+from tests.support.tokens import ISSUER, RESOURCE, Token, jwks, trusted_issuer
+from tunnelgate import (
+    AuditLog,
+    AuditUnavailable,
+    BearerAuthentication,
+    Clients,
+    Issuer,
+    OAuth,
+    Policy,
+    Reason,
+    Route,
+    StaticKeys,
+    ToolAllowlist,
+    principal_of,
+    protect,
+)
+from tunnelgate.asgi import ASGIApp, Receive, Scope, Send
+from tunnelgate.handover import MCP_HEADERS, PUBLIC_HEADERS, Handover
+
+NOW = 1_800_000_000
+
+
+def _gate(app: ASGIApp, records: Records, **route: Any) -> ASGIApp:
+    policy = Policy(
+        clients=Clients(allowed_ips=["127.0.0.0/8"]),
+        oauth=OAuth(issuers=[Issuer(issuer=ISSUER, jwks_uri="https://login.example.com/keys")]),
+        routes={"docs.example.com": Route(tools=["search_docs"], public_paths=["/healthz"], **route)},
+    )
+    return protect(
+        app, policy, audit=records, keys_of=lambda issuer: StaticKeys(jwks("ES256")), clock=lambda: float(NOW)
+    )
+
+
+SAFE = sorted(name.decode() for name in MCP_HEADERS - {b"transfer-encoding", b"content-length"})
+
+
+@pytest.mark.parametrize("name", [*SAFE, "mcp-param-tenant", "mcp-param-"])
+@pytest.mark.anyio
+async def test_a_header_that_belongs_to_mcp_reaches_the_application(name: str) -> None:
+    spy = Spy()
+
+    await call(Handover(spy), http_scope(headers=[(name, "value")]))
+
+    assert spy.seen_headers[name] == "value"
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "authorization",
+        "proxy-authorization",
+        "cookie",
+        "origin",
+        "referer",
+        "dpop",
+        "forwarded",
+        "x-forwarded-for",
+        "x-forwarded-host",
+        "x-forwarded-user",
+        "x_forwarded_user",
+        "x-original-url",
+        "x-rewrite-url",
+        "x-host",
+        "x-http-host-override",
+        "x-http-method-override",
+        "x-real-ip",
+        "cf-connecting-ip",
+        "cf-access-authenticated-user-email",
+        "mcp_name",
+        "mcp_param_tenant",
+        "mcp-parameter",
+        "content-encoding",
+        "connection",
+        "keep-alive",
+        "proxy-connection",
+        "te",
+        "trailer",
+        "upgrade",
+        "expect",
+        "host ",
+        "Host",
+        "Mcp-Param-Tenant",
+    ],
+)
+@pytest.mark.anyio
+async def test_a_header_that_nobody_listed_does_not_reach_the_application(name: str) -> None:
+    spy = Spy()
+
+    await call(Handover(spy), http_scope(headers=[("accept", "application/json"), (name, "value")]))
+
+    assert sorted(spy.seen_headers) == ["accept", "x-request-id"]
+
+
+@given(
+    st.lists(st.tuples(st.text(st.characters(max_codepoint=255)), st.text(st.characters(max_codepoint=255))))
+)
+def test_whatever_is_sent_the_application_sees_listed_names_alone(headers: list[tuple[str, str]]) -> None:
+    seen: list[bytes] = []
+
+    async def application(scope: Scope, receive: Receive, send: Send) -> None:
+        seen.extend(name for name, _ in scope["headers"])
+
+    coroutine = Handover(application)(http_scope(headers=headers), _never, _never)
+    with pytest.raises(StopIteration):
+        coroutine.send(None)
+
+    passed = MCP_HEADERS | {b"x-request-id"}
+    assert all(name in passed or name.startswith(b"mcp-param-") for name in seen)
+    assert seen.count(b"x-request-id") == 1
+
+
+async def _never(*message: Any) -> Any:
+    raise AssertionError(message)
+
+
+@pytest.mark.parametrize("name", sorted(name.decode() for name in PUBLIC_HEADERS - MCP_HEADERS))
+@pytest.mark.anyio
+async def test_a_public_path_sees_besides_what_pages_and_oauth_clients_send(name: str) -> None:
+    spy = Spy()
+
+    await call(Handover(spy, headers=PUBLIC_HEADERS), http_scope(headers=[(name, "value")]))
+
+    assert spy.seen_headers[name] == "value"
+
+
+@pytest.mark.anyio
+async def test_headers_that_the_route_forwards_reach_the_application_besides() -> None:
+    spy, records = Spy(), Records()
+    headers, body = legacy("tools/call", {"name": "search_docs"})
+    headers += [
+        ("authorization", f"Bearer {Token().mint(NOW)}"),
+        ("x-tenant", "blue"),
+        ("x-forwarded-user", "root"),
+    ]
+
+    await call(_gate(spy, records, forward_headers=["X-Tenant"]), http_scope(headers=headers), body)
+
+    assert spy.seen_headers["x-tenant"] == "blue"
+    assert "x-forwarded-user" not in spy.seen_headers
+
+
+@pytest.mark.anyio
+async def test_the_token_of_an_allowed_request_is_neither_handed_over_nor_recorded() -> None:
+    spy, records = Spy(), Records()
+    token = Token().mint(NOW)
+    headers, body = legacy("tools/call", {"name": "search_docs"})
+
+    reply = await call(
+        _gate(spy, records),
+        http_scope(headers=[*headers, ("authorization", f"Bearer {token}")]),
+        body,
+    )
+
+    assert reply.status == 200
+    assert records.verdicts == [("allow", None)]
+    for part in token.split("."):
+        assert part not in repr(spy.scopes)
+        assert part not in repr(records.all)
+
+
+@pytest.mark.parametrize("sent", [pytest.param([], id="none"), pytest.param(["x" * 16], id="one of its own")])
+@pytest.mark.anyio
+async def test_the_application_learns_our_request_id_whatever_the_client_sent(sent: list[str]) -> None:
+    spy, records = Spy(), Records()
+    headers = [("x-request-id", value) for value in sent]
+
+    await call(AuditLog(Handover(spy), sink=records), http_scope(headers=headers))
+
+    assert spy.scopes[0]["headers"] == [(b"x-request-id", records.all[0]["request_id"].encode())]
+
+
+class Named:
+    """An application that sends request ids of its own."""
+
+    def __init__(self, *names: bytes) -> None:
+        self.names = names
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        headers = [(b"content-type", b"text/plain"), *((name, b"mine") for name in self.names)]
+        await send({"type": "http.response.start", "status": 201, "headers": headers})
+        await send({"type": "http.response.body", "body": b"made"})
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        pytest.param([], id="none"),
+        pytest.param([b"x-request-id"], id="one"),
+        pytest.param([b"X-Request-Id"], id="one in capitals"),
+        pytest.param([b"x-request-id", b"X-REQUEST-ID"], id="two"),
+    ],
+)
+@pytest.mark.anyio
+async def test_an_answer_carries_our_request_id_once_whatever_the_application_sends(
+    names: list[bytes],
+) -> None:
+    records = Records()
+
+    reply = await call(AuditLog(Handover(Named(*names)), sink=records), http_scope())
+
+    sent = [value for name, value in reply.headers if name.lower() == "x-request-id"]
+    assert sent == [records.all[0]["request_id"]]
+    assert (reply.status, reply.header("content-type"), reply.body) == (201, "text/plain", b"made")
+
+
+@pytest.mark.anyio
+async def test_an_answer_without_any_header_carries_our_request_id() -> None:
+    async def application(scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 204})
+        await send({"type": "http.response.body"})
+
+    reply = await call(Handover(application), http_scope())
+
+    assert [name for name, _ in reply.headers] == ["x-request-id"]
+
+
+class Log(Records):
+    """A sink that notes when it was written to."""
+
+    def __init__(self, order: list[str]) -> None:
+        super().__init__()
+        self.order = order
+
+    def write(self, record: Mapping[str, Any]) -> None:
+        self.order.append(f"record: {record['verdict']}")
+        super().write(record)
+
+
+@pytest.mark.anyio
+async def test_the_record_is_written_before_the_application_is_called() -> None:
+    order: list[str] = []
+
+    async def application(scope: Scope, receive: Receive, send: Send) -> None:
+        order.append("application: called")
+        await Spy()(scope, receive, send)
+        order.append("application: done")
+
+    await call(AuditLog(Handover(application), sink=Log(order)), http_scope())
+
+    assert order == ["record: allow", "application: called", "application: done"]
+
+
+@pytest.mark.anyio
+async def test_what_cannot_be_written_down_is_not_handed_over() -> None:
+    spy = Spy()
+
+    reply = await call(AuditLog(Handover(spy), sink=FullDisk()), http_scope())
+
+    assert (reply.status, reply.json()) == (503, {"error": "unavailable"})
+    assert len(reply.header("x-request-id") or "") == 16
+    assert spy.scopes == []
+
+
+class FullOnce(Records):
+    """A sink that cannot take its first record and takes the next."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.is_full = True
+
+    def write(self, record: Mapping[str, Any]) -> None:
+        if self.is_full:
+            self.is_full = False
+            raise AuditUnavailable("audit.jsonl: No space left on device")
+        super().write(record)
+
+
+@pytest.mark.anyio
+async def test_a_sink_that_fails_but_once_records_that_nothing_was_handed_over() -> None:
+    spy, records = Spy(), FullOnce()
+
+    reply = await call(AuditLog(Handover(spy), sink=records), http_scope())
+
+    assert (reply.status, reply.json()) == (503, {"error": "unavailable"})
+    assert records.verdicts == [("broken", Reason.AUDIT_UNAVAILABLE)]
+    assert records.all[0]["detail"] == "audit.jsonl: No space left on device"
+    assert spy.scopes == []
+
+
+@pytest.mark.anyio
+async def test_the_application_knows_who_asks_and_sees_nothing_else_of_the_gate() -> None:
+    seen: list[Scope] = []
+
+    async def application(scope: Scope, receive: Receive, send: Send) -> None:
+        seen.append(scope)
+        await Spy()(scope, receive, send)
+
+    tools = ToolAllowlist(Handover(application), tools=["search_docs"])
+    app = BearerAuthentication(tools, resource=RESOURCE, issuers=[trusted_issuer()], clock=lambda: float(NOW))
+    headers, body = legacy("tools/call", {"name": "search_docs"})
+    headers.append(("authorization", f"Bearer {Token().mint(NOW)}"))
+
+    await call(app, http_scope(headers=headers), body)
+
+    principal = principal_of(seen[0])
+    assert principal is not None
+    assert (principal.issuer, principal.subject, principal.client_id) == (ISSUER, "alice", "agent")
+    ours = {name for name in seen[0] if name.startswith("tunnelgate")}
+    assert ours == {"tunnelgate.principal"}
