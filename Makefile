@@ -4,7 +4,7 @@ BIN := .venv/bin
 INSTALLED := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo probe test coverage check format lock clean
+.PHONY: help demo probe test coverage check conformance format lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
@@ -26,6 +26,9 @@ coverage: $(INSTALLED) ## run every test and show which branches none of them ta
 
 check: $(INSTALLED) ## style, types, and the tests against the built wheel
 	@scripts/check
+
+conformance: $(INSTALLED) ## run the official MCP conformance programs against the fixture server
+	@scripts/conformance
 
 format: $(INSTALLED) ## put the sources into the agreed form
 	@$(BIN)/ruff check --quiet --fix .

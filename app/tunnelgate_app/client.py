@@ -1,11 +1,12 @@
 """Asks a running demo: for a token, and the three questions of the probe."""
 
 from collections.abc import Mapping
-from typing import Any, cast
+from typing import Any
 
 import httpx2
 import orjson
 
+from tunnelgate.reading.strict_json import is_array, is_object
 from tunnelgate_app.demo import BLOCKED_HOST, ISSUER_ROUTE, TUNNEL_DOMAIN, DemoError, DemoRoute, DemoState
 from tunnelgate_app.issuer.app import TOKEN_PATH
 
@@ -97,7 +98,7 @@ def _wrong(
 ) -> list[str]:
     wrong: list[str] = []
     tools = _member(_result(listed), "tools")
-    names = [str(_member(tool, "name")) for tool in tools] if isinstance(tools, list) else []
+    names = [str(_member(tool, "name")) for tool in tools] if is_array(tools) else []
     if sorted(names) != sorted(route.tools):
         wrong.append(f"the list should be exactly {', '.join(route.tools)}")
     if called.status_code != _OK or _member(_result(called), "isError") is not False:
@@ -119,4 +120,4 @@ def _read(response: httpx2.Response) -> Any:
 
 
 def _member(value: Any, name: str) -> Any:
-    return cast("dict[str, Any]", value).get(name) if isinstance(value, dict) else None
+    return value.get(name) if is_object(value) else None

@@ -54,8 +54,9 @@ def create_gateway(policy: Policy, *, audit: AuditSink | None = None) -> ASGIApp
         except ConfigurationError as error:
             path = path_of(("oauth", "issuers", position, "jwks_file"))
             faults += [replace(fault, path=path) for fault in error.faults]
+    sink = audit
     try:
-        sink = AuditFile(policy.audit.file) if audit is None else audit
+        sink = sink or AuditFile(policy.audit.file)
     except OSError as error:
         faults.append(ConfigurationFault("audit.file", repr(policy.audit.file), _reason(error)))
     if faults:

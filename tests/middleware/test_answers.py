@@ -111,6 +111,7 @@ async def test_an_answer_to_the_question_is_passed_on_in_its_canonical_form(
 SECRET = "secret"
 
 
+@pytest.mark.promise("answer-fits")
 @pytest.mark.parametrize(
     "body",
     [
@@ -163,6 +164,7 @@ async def test_an_answer_with_two_readings_or_to_another_question_is_a_bad_gatew
     assert records.verdicts == [("allow", None)]
 
 
+@pytest.mark.promise("answer-fits")
 @pytest.mark.parametrize(
     "headers",
     [
@@ -408,6 +410,7 @@ async def test_a_list_in_which_two_clients_could_see_different_names_is_not_pass
     assert b"danger_tool" not in reply.body
 
 
+@pytest.mark.promise("listed-equals-callable")
 @pytest.mark.parametrize(
     "stream",
     [
@@ -711,6 +714,7 @@ def test_what_is_left_of_a_stream_does_not_depend_on_how_it_was_cut(
     assert b"danger_tool" not in left
 
 
+@pytest.mark.promise("answer-fits")
 @given(
     body=st.binary(max_size=60) | st.sampled_from([LIST, OK, LIST[:-1], b"[" + LIST + b"]"]),
     streamed=st.booleans(),

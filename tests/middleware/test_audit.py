@@ -613,6 +613,7 @@ REQUESTS = [
 ]
 
 
+@pytest.mark.promise("recorded-first")
 @pytest.mark.parametrize(
     "sink",
     [
@@ -655,6 +656,7 @@ async def test_a_gate_whose_disk_is_full_forwards_nothing() -> None:
     assert (reply.status, spy.scopes) == (503, [])
 
 
+@pytest.mark.promise("recorded-first")
 @pytest.mark.anyio
 async def test_with_the_whole_chain_the_record_is_written_before_the_application_is_called() -> None:
     order: list[str] = []

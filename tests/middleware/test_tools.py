@@ -391,6 +391,7 @@ async def test_a_message_with_two_meanings_or_without_leave_reaches_nothing(
     assert spy.scopes == []
 
 
+@pytest.mark.promise("judged-is-sent")
 @pytest.mark.parametrize(
     "body",
     [
@@ -420,6 +421,7 @@ def _all_headers(spy: Spy) -> list[tuple[str, str]]:
     return [(name.decode(), value.decode("latin-1")) for name, value in scope["headers"]]
 
 
+@pytest.mark.promise("judged-is-sent")
 @pytest.mark.anyio
 async def test_headers_that_repeat_or_frame_the_body_are_written_anew_from_it() -> None:
     spy = Spy()
@@ -617,6 +619,7 @@ async def test_json_may_be_announced_in_every_way_that_means_utf_8(value: str) -
     assert (reply.status, len(spy.scopes)) == (200, 1)
 
 
+@pytest.mark.promise("hidden-equals-absent")
 @pytest.mark.parametrize("era", ERAS)
 @pytest.mark.anyio
 async def test_an_unlisted_tool_that_exists_is_answered_like_one_that_does_not(era: Any) -> None:
@@ -681,6 +684,7 @@ def _exists(reply: Reply) -> bool:
     return not (isinstance(error, dict) and error["code"] in (-32600, -32602))
 
 
+@pytest.mark.promise("listed-equals-callable")
 @given(
     policy=st.dictionaries(NAMES, st.sets(st.sampled_from(SCOPES)), min_size=1, max_size=5),
     granted=st.frozensets(st.sampled_from(SCOPES)),

@@ -22,6 +22,7 @@ BOM = b"\xef\xbb\xbf"
         pytest.param(b"data: a\n\n", [Event(b"a")], id="lines that end in LF"),
         pytest.param(b"data: a\r\r", [Event(b"a")], id="lines that end in CR"),
         pytest.param(b"data: a\r\n\r\n", [Event(b"a")], id="lines that end in CRLF"),
+        pytest.param(b"id: 1\r\ndata: a\r\n\r\n", [Event(b"a", id=b"1")], id="two lines that end in CRLF"),
         pytest.param(b"data: a\r\n\n", [Event(b"a")], id="CRLF, then LF"),
         pytest.param(b"data: a\n\r", [Event(b"a")], id="LF, then CR"),
         pytest.param(b"data: a\r\n\rdata: b\n\r\n", [Event(b"a"), Event(b"b")], id="all line ends mixed"),
@@ -162,16 +163,15 @@ def standard(stream: bytes) -> list[tuple[bytes, bytes]]:
     return events
 
 
-STREAMS = st.lists(
-    st.sampled_from(
-        [
-            *(b"\n", b"\r", b"\r\n", b"\n\n", b"data", b"data: a", b"data:  b", b":", b": c", b"event: x"),
-            *(b"id: 1", b"id: \0", b"retry: 5", b"retry: x", b"x", b" ", BOM, b"\xef", b"\xbb", b"\xff"),
-        ]
-    )
-    | st.binary(max_size=3),
-    max_size=24,
-).map(b"".join)
+FIELDS = st.sampled_from(
+    [
+        *(b"", b"data", b"data: a", b"data:  b", b":", b": c", b"event: x", b"id: 1", b"id: \0", b"retry: 5"),
+        *(b"retry: x", b"x", b" ", BOM, BOM + b"data: d", b"\xef", b"\xbb", b"\xff"),
+    ]
+)
+LINE_ENDS = st.sampled_from([b"\n", b"\r", b"\r\n"])
+LINES = st.tuples(FIELDS | st.binary(max_size=3), LINE_ENDS).map(b"".join)
+STREAMS = st.tuples(st.lists(LINES, max_size=16).map(b"".join), FIELDS).map(b"".join)
 
 
 def cut(stream: bytes, places: list[int]) -> list[bytes]:
