@@ -1,5 +1,10 @@
 import pytest
+from hypothesis import HealthCheck, settings
 from sse_starlette.sse import AppStatus
+
+# How fast examples come depends on the machine and on what else it does.
+settings.register_profile("steady", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("steady")
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ from dataclasses import replace
 from enum import Enum
 
 from tunnelgate.asgi import Message, Send
+from tunnelgate.body import read_aside
 from tunnelgate.exchange import Exchange
 from tunnelgate.reading.answer import Answer, read_answer, read_names
 from tunnelgate.reading.event_stream import Event, EventReader, write_event
@@ -114,7 +115,10 @@ class AnswerGuard:
     async def _finish(self) -> None:
         body = b""
         if self._body:
-            body = self._encode(read_answer(bytes(self._body), self._exchange.message_id))
+            answer = await read_aside(
+                len(self._body), read_answer, bytes(self._body), self._exchange.message_id
+            )
+            body = self._encode(answer)
         elif self._exchange.message_id is not None and self._start["status"] < 300:  # noqa: PLR2004
             raise Fault(Reason.ANSWER_NOT_VALID, "no answer at all")
         self._state = _State.DONE

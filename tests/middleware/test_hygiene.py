@@ -80,7 +80,25 @@ def test_a_request_names_one_readable_host(hosts: list[str], reason: Reason | No
     assert _reason(http_scope(headers=[("host", host) for host in hosts])) is reason
 
 
-@pytest.mark.parametrize("name", sorted(name.decode() for name in SINGLE_FIELDS - {b"host"}))
+@pytest.mark.parametrize(
+    "name",
+    [
+        "authorization",
+        "cf-connecting-ip",
+        "content-encoding",
+        "content-length",
+        "content-type",
+        "expect",
+        "last-event-id",
+        "mcp-method",
+        "mcp-name",
+        "mcp-protocol-version",
+        "mcp-session-id",
+        "origin",
+        "transfer-encoding",
+        "upgrade",
+    ],
+)
 def test_a_header_that_a_layer_reads_may_not_occur_twice(name: str) -> None:
     verdict = _judge(http_scope(headers=[HOST, (name, "1"), (name, "1")]))
 
