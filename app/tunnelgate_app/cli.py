@@ -104,7 +104,7 @@ def serve(config: ConfigOption = Path("tunnelgate.yaml"), http: ParserOption = "
 @app.command()
 @_say_what_is_wrong
 def check(config: ConfigOption = Path("tunnelgate.yaml")) -> None:
-    """Read a configuration, say everything that is wrong with it, and run nothing.
+    """Read a configuration and say every fault in it; mount, fetch and run nothing.
 
     Example: tunnelgate check --config tunnelgate.yaml
     """

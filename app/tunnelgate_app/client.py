@@ -23,7 +23,7 @@ _FORBIDDEN = 403
 
 
 class DemoClient:
-    """Talks to a demo over one connection, with the hostname said in `Host` as a tunnel does."""
+    """Talks to a demo with the hostname said in `Host` as a tunnel does."""
 
     def __init__(self, state: DemoState) -> None:
         self._state = state

@@ -16,6 +16,7 @@ from tunnelgate.errors import (
     Unavailable,
 )
 from tunnelgate.exchange import Principal, principal_of
+from tunnelgate.handover import Handover
 from tunnelgate.hosts import HostAllowlist
 from tunnelgate.hygiene import RequestHygiene
 from tunnelgate.keys import KeySource, RemoteKeys, StaticKeys
@@ -48,6 +49,7 @@ __all__ = [
     "ConfigurationError",
     "ConfigurationFault",
     "Deny",
+    "Handover",
     "HostAllowlist",
     "Issuer",
     "KeySource",

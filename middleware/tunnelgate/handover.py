@@ -47,9 +47,16 @@ PUBLIC_HEADERS = MCP_HEADERS | {
 _PARAMETER_PREFIX = b"mcp-param-"
 
 
+def _is_token(name: bytes, value: bytes) -> bool:
+    # A public path may need how a client authenticates to an issuer, but never a caller's token.
+    return name == b"authorization" and value[:7].lower() in (b"bearer", b"bearer ", b"bearer\t")
+
+
 class Handover:
     """Writes down that a request was allowed and hands it to the application behind the gate.
 
+    The innermost of all layers. Without it the record of an allowed request is written when its
+    answer begins, which is after the application was called.
     ``headers`` are the names that the application sees, in lower case, besides ``Mcp-Param-*``.
     """
 
@@ -69,7 +76,7 @@ class Handover:
         headers = [
             (name, value)
             for name, value in scope["headers"]
-            if name in passed or name.startswith(_PARAMETER_PREFIX)
+            if (name in passed or name.startswith(_PARAMETER_PREFIX)) and not _is_token(name, value)
         ]
         headers.append(request_id)
 

@@ -201,7 +201,7 @@ COMMANDS: dict[tuple[str, ...], tuple[str, str]] = {
         "Example: tunnelgate serve --config tunnelgate.yaml",
     ),
     ("check",): (
-        "say everything that is wrong with it, and run nothing.",
+        "say every fault in it; mount, fetch and run nothing.",
         "Example: tunnelgate check --config tunnelgate.yaml",
     ),
     ("token",): (

@@ -342,3 +342,15 @@ async def test_the_application_knows_who_asks_and_sees_nothing_else_of_the_gate(
     assert (principal.issuer, principal.subject, principal.client_id) == (ISSUER, "alice", "agent")
     ours = {name for name in seen[0] if name.startswith("tunnelgate")}
     assert ours == {"tunnelgate.principal"}
+
+
+@pytest.mark.parametrize("scheme", ["Bearer", "bearer", "BEARER"])
+@pytest.mark.promise("token-stays-here")
+@pytest.mark.anyio
+async def test_a_public_path_never_sees_a_token_of_a_caller(scheme: str) -> None:
+    spy = Spy()
+    headers = [("host", "docs.example.com"), ("authorization", f"{scheme} {Token().mint()}")]
+
+    await call(Handover(spy, headers=PUBLIC_HEADERS), http_scope("GET", "/healthz", headers))
+
+    assert "authorization" not in spy.seen_headers

@@ -22,7 +22,7 @@ from tunnelgate_app.issuer.grants import (
     DevelopmentServer,
     TokenRequest,
 )
-from tunnelgate_app.issuer.signing_key import ALGORITHM, SigningKey
+from tunnelgate_app.issuer.signing_key import SigningKey
 
 logger = logging.getLogger("tunnelgate.issuer")
 
@@ -55,7 +55,6 @@ def create_app(
         "grant_types_supported": GRANT_TYPES,
         "response_types_supported": [],
         "token_endpoint_auth_methods_supported": AUTHENTICATION_METHODS,
-        "token_endpoint_auth_signing_alg_values_supported": [ALGORITHM],
         "scopes_supported": sorted({scope for scopes in resources.values() for scope in scopes}),
         "tunnelgate_environment": "development",
     }
