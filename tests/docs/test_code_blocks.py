@@ -121,4 +121,8 @@ def test_the_two_commands_that_set_everything_up_are_targets_that_install_first(
 
     with running(["make", "demo", f"PORT={port}"], {**os.environ, "HOME": str(tmp_path)}, ROOT) as program:
         assert f"on http://127.0.0.1:{port}" in program.output
-    assert run(["make", "-n", "test"], os.environ, ROOT).splitlines()[-1].endswith("-m pytest")
+    assert (
+        run(["make", "--no-print-directory", "-n", "test"], os.environ, ROOT)
+        .splitlines()[-1]
+        .endswith("-m pytest")
+    )
