@@ -3,7 +3,8 @@ r"""The gateway for a server that imports applications.
 ::
 
     TUNNELGATE_CONFIG=tunnelgate.yaml uvicorn tunnelgate_app.main:app \
-        --http tunnelgate.uvicorn_http:StrictHttpToolsProtocol --no-proxy-headers --ws none
+        --http tunnelgate.uvicorn_http:StrictHttpToolsProtocol --no-proxy-headers \
+        --no-access-log --no-server-header --ws none
 
 A configuration that is not right ends the process with its faults and the status 2.
 """
@@ -18,7 +19,10 @@ from tunnelgate_app.process import ProcessSettings
 
 logger = logging.getLogger("uvicorn.error")
 
-STRICT_OPTIONS = "--http tunnelgate.uvicorn_http:StrictHttpToolsProtocol --no-proxy-headers --ws none"
+STRICT_OPTIONS = (
+    "--http tunnelgate.uvicorn_http:StrictHttpToolsProtocol "
+    "--no-proxy-headers --no-access-log --no-server-header --ws none"
+)
 
 
 def _load() -> ASGIApp:

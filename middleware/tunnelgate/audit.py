@@ -15,6 +15,7 @@ Neither tokens nor arguments are ever part of a record.
 import json
 import logging
 import os
+import re
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -25,8 +26,10 @@ from typing import Any, Protocol
 import orjson
 
 from tunnelgate.asgi import ASGIApp, Message, Receive, Scope, Send
+from tunnelgate.clients import read_peer
 from tunnelgate.errors import AuditUnavailable
 from tunnelgate.exchange import Clock, Exchange, new_request_id, with_exchange
+from tunnelgate.reading.fault import Fault
 from tunnelgate.reading.head import read_head
 from tunnelgate.refusal import admit, refuse
 from tunnelgate.verdict import Allow, Broken, Deny, NeedsScopes, Reason, Verdict
@@ -34,6 +37,8 @@ from tunnelgate.verdict import Allow, Broken, Deny, NeedsScopes, Reason, Verdict
 logger = logging.getLogger("tunnelgate")
 
 _CLOSED = -1
+_MAX_PATH = 256  # characters; a path that is served is much shorter
+_TOKEN_LIKE = re.compile(r"eyJ[\w-]*\.[\w-]*\.?[\w-]*")  # a credential in the wrong place
 _DELETE = b"\x7f"
 
 _WORDS: Mapping[type[Verdict], str] = {Allow: "allow", NeedsScopes: "deny", Deny: "deny", Broken: "broken"}
@@ -116,7 +121,7 @@ def record_of(exchange: Exchange, verdict: Verdict) -> dict[str, Any]:
             "client_id": principal.client_id,
         },
         "http_method": exchange.head.method,
-        "path": exchange.head.path,
+        "path": _TOKEN_LIKE.sub("[token]", exchange.head.path[:_MAX_PATH]),
         "protocol_version": None if message is None else message.version,
         "method": None if message is None else message.method,
         "target": None if message is None else message.target,
@@ -153,6 +158,7 @@ class AuditLog:
             write_down=self._write_down,
             request_id=self.new_id(),
             started=self.clock(),
+            client=_peer(scope),
         )
         watched = _WatchedSend(send, exchange)
         try:
@@ -170,6 +176,14 @@ class AuditLog:
             raise
         except Exception as error:
             raise AuditUnavailable(f"{type(error).__name__}: {error}") from error
+
+
+def _peer(scope: Scope) -> str | None:
+    """Return the address that connected, also for what is refused before anybody judges it."""
+    try:
+        return str(read_peer(scope))
+    except Fault:
+        return None
 
 
 class _WatchedSend:

@@ -90,7 +90,7 @@ def build_gate(
             max_headers=policy.limits.header_bytes,
         ),
         # The hostname says whose rules hold, so it comes before all of them.
-        lambda lifespan: HostRouter(routes, lifespan, policy.host_ports),
+        lambda lifespan: HostRouter(routes, lifespan, policy.accepted_ports),
     ]
     return _around(lifespan, layers)
 

@@ -78,6 +78,10 @@ class Handover:
             for name, value in scope["headers"]
             if (name in passed or name.startswith(_PARAMETER_PREFIX)) and not _is_token(name, value)
         ]
+        if exchange.host is not None:
+            # The name that was judged, not one of the ways to write it.
+            headers = [pair for pair in headers if pair[0] != b"host"]
+            headers.append((b"host", exchange.host.encode("ascii")))
         headers.append(request_id)
 
         async def named_send(message: Message) -> None:

@@ -211,6 +211,12 @@ class Policy(_Section):
         """Return the hostnames that lead to a route, the one that its URLs are made of first."""
         return hostnames_of(name, self.tunnel_domain)
 
+    @property
+    def accepted_ports(self) -> tuple[int, ...]:
+        """The ports that ``Host`` may name besides 80, 443 and the one connected to."""
+        public = () if self.public_port is None else (self.public_port,)
+        return (*self.host_ports, *public)
+
     def resource(self, name: str) -> str:
         """Return the URL that tokens for a route are made for."""
         route = self.routes[name]

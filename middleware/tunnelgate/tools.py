@@ -40,7 +40,7 @@ _LISTS: Mapping[str, str] = {"tools/list": "tools"}
 _PATTERN = frozenset("*?[]")
 _NO_SCOPES: frozenset[str] = frozenset()
 _REWRITTEN = frozenset(
-    {b"accept-encoding", b"content-length", b"mcp-method", b"mcp-name", b"transfer-encoding"}
+    {b"accept-encoding", b"content-length", b"content-type", b"mcp-method", b"mcp-name", b"transfer-encoding"}
 )
 
 
@@ -191,6 +191,8 @@ def _with_route_scopes(verdict: Refusal, exchange: Exchange) -> Refusal:
 def _rewritten(scope: Scope, exchange: Exchange, message: Message) -> Scope:
     headers = [pair for pair in scope["headers"] if pair[0] not in _REWRITTEN]
     headers.append((b"accept-encoding", b"identity"))
+    # Said anew, so that no parameter of the one that came is read differently behind the gate.
+    headers.append((b"content-type", b"application/json"))
     headers.append((b"content-length", b"%d" % len(message.canonical)))
     if message.is_modern:
         headers.append((b"mcp-method", write_header(message.method)))

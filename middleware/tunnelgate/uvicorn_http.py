@@ -11,10 +11,13 @@ more, so it is mended here; what a layer can see is left to :mod:`tunnelgate.hyg
 Specification: RFC 9112 sections 3.2 and 7.1.2.
 """
 
+import asyncio
 from typing import Any, cast
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
+HEAD_SECONDS = 10.0  # that the head of a request may take to arrive
+BODY_SECONDS = 60.0  # that its body may take
 MAX_HEAD = 64 * 1024  # octets of a head, or of any other part that an application does not see
 
 _TOO_LARGE = b'{"error":"headers_too_large"}'
@@ -30,11 +33,23 @@ class StrictHttpToolsProtocol(HttpToolsProtocol):
         self._is_upgraded = False
         self._has_progressed = False
         self._idle_octets = 0
+        self._deadline: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Begin a connection, on which a request is expected soon."""
+        super().connection_made(cast("asyncio.Transport", transport))
+        self._expect_within(HEAD_SECONDS)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """End a connection."""
+        self._expect_within(None)
+        super().connection_lost(exc)
 
     def on_message_begin(self) -> None:
         """Begin a request."""
         super().on_message_begin()
         self._is_head_complete = False
+        self._expect_within(HEAD_SECONDS)
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Take a header; drop a trailer, which nobody announced and nobody checked."""
@@ -45,6 +60,7 @@ class StrictHttpToolsProtocol(HttpToolsProtocol):
         """Start the application; its ``raw_path`` is the target as it was sent."""
         self._is_head_complete = True
         self._has_progressed = True
+        self._expect_within(BODY_SECONDS)
         target = self.url
         super().on_headers_complete()
         if not target.startswith(b"/") or b"#" in target:
@@ -62,6 +78,7 @@ class StrictHttpToolsProtocol(HttpToolsProtocol):
     def on_message_complete(self) -> None:
         """End a request."""
         self._has_progressed = True
+        self._expect_within(None)
         super().on_message_complete()
 
     def data_received(self, data: bytes) -> None:
@@ -77,6 +94,12 @@ class StrictHttpToolsProtocol(HttpToolsProtocol):
     def send_400_response(self, msg: str) -> None:
         """Answer what is not HTTP in the form in which everything else is refused."""
         self._answer_and_close(b"HTTP/1.1 400 Bad Request\r\n", _BAD_REQUEST)
+
+    def _expect_within(self, seconds: float | None) -> None:
+        # A peer that sends an octet now and then would otherwise hold a connection for ever.
+        if self._deadline is not None:
+            self._deadline.cancel()
+        self._deadline = None if seconds is None else self.loop.call_later(seconds, self.transport.close)
 
     def _answer_and_close(self, status_line: bytes, body: bytes) -> None:
         cycle = cast("RequestResponseCycle | None", self.cycle)

@@ -100,7 +100,9 @@ def test_a_shell_line_does_what_it_says(line: str, tmp_path: Path) -> None:
     assignments = re.match(r"(?:[A-Z_]+=(?:'[^']*'|\S+)\s*)*", line)
     assert assignments is not None
     variables = dict(each.split("=", 1) for each in shlex.split(assignments[0]))
-    command = line[assignments.end() :] or "tunnelgate check --config tunnelgate.yaml"
+    command = (
+        line[assignments.end() :].removeprefix(".venv/bin/") or "tunnelgate check --config tunnelgate.yaml"
+    )
     if command.startswith("uvicorn "):
         command += f" --port {port}"
     env = environment(tmp_path, **variables)

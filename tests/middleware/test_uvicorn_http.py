@@ -17,7 +17,7 @@ from tests.support.audit import Records
 from tests.support.mcp import modern
 from tests.support.servers import serve
 from tests.support.tokens import ISSUER, Token, jwks
-from tunnelgate import Clients, Issuer, OAuth, Policy, Route, StaticKeys, protect
+from tunnelgate import Clients, Issuer, OAuth, Policy, Route, StaticKeys, protect, uvicorn_http
 from tunnelgate.asgi import ASGIApp, Scope
 from tunnelgate.uvicorn_http import MAX_HEAD, StrictHttpToolsProtocol
 
@@ -510,3 +510,28 @@ def test_the_body_of_an_upgrade_is_never_taken_for_a_request_whatever_parses_it(
 
     assert statuses in ([400], [400, 403])  # closed, or read as the body that it is
     assert gate.spy.scopes == []
+
+
+@pytest.mark.parametrize(
+    ("bound", "start"),
+    [
+        pytest.param("HEAD_SECONDS", b"", id="nothing at all"),
+        pytest.param("HEAD_SECONDS", b"POST /mcp HTTP/1.1\r\nHost: docs", id="half a head"),
+        pytest.param(
+            "BODY_SECONDS",
+            b"POST /mcp HTTP/1.1\r\nHost: docs.example.com\r\nContent-Length: 9\r\n\r\nhalf",
+            id="half a body",
+        ),
+    ],
+)
+@pytest.mark.promise("bounded")
+@pytest.mark.anyio
+async def test_what_does_not_arrive_in_time_ends_its_connection(
+    bound: str, start: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(uvicorn_http, bound, 0.05)
+
+    async with connected(Spy()) as connection:
+        connection.feed(start)
+
+        assert b"200 OK" not in await connection.rest()

@@ -19,6 +19,7 @@ _NAME = re.compile(rf"(?P<name>{_LABEL}(?:\.{_LABEL})*)(?::(?P<port>[1-9][0-9]{{
 _IPV6 = re.compile(r"(?P<name>\[[0-9A-Fa-f:.]{2,45}\])(?::(?P<port>[1-9][0-9]{0,4}))?", re.ASCII)
 _MAX_NAME = 253
 _MAX_PORT = 65535
+_MAX_VALUE = _MAX_NAME + len(":65535")
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,13 +30,19 @@ class Host:
     port: int | None
 
 
-@lru_cache(maxsize=1024)
 def read_host(value: bytes) -> Host:
     """Return the host that ``value`` names.
 
     Raises :class:`~tunnelgate.reading.fault.Fault` (``host-malformed``) for anything that the
     grammar does not produce; a value is never repaired.
     """
+    if len(value) > _MAX_VALUE:
+        raise Fault(Reason.HOST_MALFORMED, "not a hostname with an optional port")
+    return _read_host(value)
+
+
+@lru_cache(maxsize=1024)
+def _read_host(value: bytes) -> Host:
     try:
         text = value.decode("ascii")
     except UnicodeDecodeError:

@@ -143,7 +143,10 @@ def read_header(value: bytes) -> str:
     match = _SENTINEL.fullmatch(value)
     try:
         if match is not None:
-            return b64decode(match[1], validate=True).decode()
+            octets = b64decode(match[1], validate=True)
+            if b64encode(octets) != match[1]:
+                raise Fault(Reason.HEADER_MISMATCH, "a mirrored header is not canonical Base64")
+            return octets.decode()
         return value.decode("ascii")
     except (binascii.Error, UnicodeDecodeError):
         raise Fault(Reason.HEADER_MISMATCH, "a mirrored header is not readable") from None
