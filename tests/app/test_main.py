@@ -9,7 +9,10 @@ from tests.support.processes import SCRIPTS, environment, free_port, running
 from tunnelgate_app.client import DemoClient
 from tunnelgate_app.demo import ROUTES, DemoState, prepare
 
-STRICT = "--http tunnelgate.uvicorn_http:StrictHttpToolsProtocol --no-proxy-headers --no-access-log --no-server-header --ws none"
+STRICT = (
+    "--http tunnelgate.uvicorn_http:StrictHttpToolsProtocol "
+    "--no-proxy-headers --no-access-log --no-server-header --ws none"
+)
 LIMIT = 60  # seconds that any process may take
 
 
