@@ -141,3 +141,11 @@ def test_brackets_hold_an_ipv6_address_or_the_host_is_malformed(inside: str) -> 
 def test_every_ipv6_address_can_stand_in_brackets(address: IPv6Address) -> None:
     for spelling in (address.compressed, address.exploded):
         assert read_host(f"[{spelling}]:8080".encode()) == Host(f"[{spelling}]", 8080)
+
+
+@pytest.mark.parametrize("value", [b"a" * 260, b"a." * 100_000, b"[" + b"0" * 300 + b"]"])
+def test_what_no_host_is_as_long_as_is_malformed_without_a_look(value: bytes) -> None:
+    with pytest.raises(Fault) as caught:
+        read_host(value)
+
+    assert caught.value.reason is Reason.HOST_MALFORMED

@@ -669,3 +669,17 @@ def test_no_octets_and_no_headers_raise_anything_but_a_fault(raw: bytes, headers
         if message.is_modern and message.kind is not Kind.RESPONSE:
             assert read_header(headers[b"mcp-method"].strip(b" \t")) == message.method
             assert members["params"]["_meta"][VERSION_KEY] == MODERN
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        pytest.param(b"=?base64?bGlzdF9kb2Nz=?=", id="padding that is not needed"),
+        pytest.param(b"=?base64?YR==?=", id="bits behind the end"),
+    ],
+)
+def test_a_mirrored_header_in_another_spelling_of_base64_is_a_mismatch(value: bytes) -> None:
+    with pytest.raises(Fault) as caught:
+        read_header(value)
+
+    assert caught.value.reason is Reason.HEADER_MISMATCH
