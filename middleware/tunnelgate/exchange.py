@@ -54,7 +54,7 @@ class Exchange:
     started: float = field(default_factory=time.time)  # audit: seconds since the epoch
     host: str | None = None  # hosts
     route: str | None = None  # hosts
-    client: str | None = None  # clients
+    client: str | None = None  # audit: the address that connected
     principal: Principal | None = None  # bearer
     resource_metadata: str | None = None  # bearer: the URL that challenges name
     required_scopes: tuple[str, ...] = ()  # bearer: what challenges ask for when no tool asks for more

@@ -32,7 +32,6 @@ _VERSION_KEY = "io.modelcontextprotocol/protocolVersion"
 _CAPABILITIES_KEY = "io.modelcontextprotocol/clientCapabilities"
 _REQUEST_MEMBERS = frozenset({"jsonrpc", "id", "method", "params"})
 _RESPONSE_MEMBERS = frozenset({"jsonrpc", "id", "result", "error"})
-_MAX_INTEGER_ID = 2**53 - 1
 
 _META = frozenset({"_meta"})
 _PAGED = frozenset({"_meta", "cursor"})
@@ -158,7 +157,7 @@ def _read_id(members: Mapping[str, Any]) -> str | int | None:
     value = members["id"]
     if isinstance(value, str) and len(value) <= MAX_ID:
         return value
-    if isinstance(value, int) and not isinstance(value, bool) and abs(value) <= _MAX_INTEGER_ID:
+    if isinstance(value, int) and not isinstance(value, bool):
         return value
     raise Fault(Reason.MESSAGE_INVALID, "id is neither a text nor an integer")
 

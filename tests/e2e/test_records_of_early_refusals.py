@@ -1,0 +1,57 @@
+"""What the record and the application see of a request, however it is written."""
+
+import pytest
+
+from tests.support.asgi import Spy, call, http_scope
+from tests.support.audit import Records
+from tests.support.mcp import modern
+from tests.support.tokens import ISSUER, Token, jwks
+from tunnelgate import AuditLog, Clients, HostAllowlist, Issuer, OAuth, Policy, Route, StaticKeys, protect
+
+POLICY = Policy(
+    public_port=8443,
+    clients=Clients(allowed_ips=["127.0.0.0/8"]),
+    oauth=OAuth(issuers=[Issuer(issuer=ISSUER, jwks_file="unused.json")]),
+    routes={
+        "docs.example.com": Route(resource="https://docs.example.com/mcp", tools=["search_docs"]),
+    },
+)
+
+
+@pytest.mark.promise("recorded-first")
+@pytest.mark.anyio
+async def test_the_record_of_an_early_refusal_has_the_address_that_connected() -> None:
+    records = Records()
+
+    await call(
+        AuditLog(HostAllowlist(Spy(), hosts=["docs.example.com"]), sink=records),
+        http_scope(headers=[("host", "evil.example")], client=("::ffff:192.0.2.7", 5)),
+    )
+
+    assert [(each["reason"], each["client"]) for each in records.all] == [("host-unknown", "192.0.2.7")]
+
+
+@pytest.mark.promise("token-stays-here")
+@pytest.mark.anyio
+async def test_a_token_in_the_path_is_not_part_of_the_record() -> None:
+    records, token = Records(), Token().mint()
+
+    await call(AuditLog(Spy(), sink=records), http_scope("GET", f"/mcp/{token}"))
+
+    assert [each["path"] for each in records.all] == ["/mcp/[token]"]
+
+
+@pytest.mark.parametrize("host", ["DOCS.Example.com", "docs.example.com:443", "docs.example.com:8443"])
+@pytest.mark.promise("judged-is-sent")
+@pytest.mark.anyio
+async def test_the_application_sees_the_host_that_was_judged(host: str) -> None:
+    spy = Spy()
+    gate = protect(spy, POLICY, audit=Records(), keys_of=lambda _: StaticKeys(jwks("ES256")))
+    headers, body = modern("tools/call", {"name": "search_docs", "arguments": {}})
+    headers = [pair for pair in headers if pair[0] != "host"]
+    headers += [("host", host), ("authorization", f"Bearer {Token().mint()}")]
+
+    reply = await call(gate, http_scope(headers=headers), body)
+
+    assert reply.status == 200
+    assert spy.seen_headers["host"] == "docs.example.com"
