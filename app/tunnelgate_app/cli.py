@@ -96,8 +96,9 @@ def serve(config: ConfigOption = Path("tunnelgate.yaml"), http: ParserOption = "
     """
     policy = Policy.from_file(config)
     configure_logs(policy.log_level)
+    gateway = create_gateway(policy)
     listener = open_listener(policy.listen_addr)
-    if not run(create_gateway(policy), listener, parser=http, shutdown_timeout=policy.shutdown_timeout):
+    if not run(gateway, listener, parser=http, shutdown_timeout=policy.shutdown_timeout):
         raise typer.Exit(_FOUND_WRONG)
 
 
@@ -110,8 +111,11 @@ def check(config: ConfigOption = Path("tunnelgate.yaml")) -> None:
     """
     policy = Policy.from_file(config)
     for name, route in policy.routes.items():
-        allowed = ", ".join(route.tool_scopes) or "no tools"
+        listed = (*(route.tools or ()), *(route.prompts or ()), *(route.resources or ()), *route.methods)
+        allowed = ", ".join(listed) or "no tools"
         typer.echo(f"{' '.join(policy.hostnames(name))}: {allowed}")
+    for warning in policy.warnings:
+        typer.echo(f"warning: {warning}", err=True)
 
 
 @app.command()

@@ -41,6 +41,7 @@ class DemoRoute:
     name: str
     scopes: tuple[str, ...]
     tools: tuple[str, ...]
+    resources: tuple[str, ...]
     unlisted: tuple[str, ...]
     tool: str
     arguments: dict[str, Any]
@@ -62,6 +63,7 @@ ROUTES = {
             name="docs",
             scopes=("docs:read",),
             tools=("search_docs", "read_doc", "list_docs"),
+            resources=("docs:///{+path}",),
             unlisted=("reindex_docs",),
             tool="search_docs",
             arguments={"query": "tunnel", "limit": 1},
@@ -157,6 +159,7 @@ def _configuration(
                 },
                 "scopes": list(docs.scopes),
                 "tools": list(docs.tools),
+                "resources": list(docs.resources),
             },
             ISSUER_ROUTE: {
                 "mount": "tunnelgate_app.issuer:create_app",
@@ -196,6 +199,7 @@ def introduction(state: DemoState, folder: Path, command: str) -> str:
             f"  {route.hostname}",
             f"      a token for  {route.resource(state.port)}, scope {' '.join(route.scopes)}",
             f"      may call     {', '.join(route.tools)}",
+            f"      may read     {', '.join(route.resources)}",
             f"      not listed   {', '.join(route.unlisted)}, which the server has as well",
         ]
     lines += [

@@ -17,6 +17,7 @@ from tunnelgate import (
     Policy,
     RemoteKeys,
     Route,
+    Sealer,
     StaticKeys,
 )
 from tunnelgate.asgi import ASGIApp
@@ -54,6 +55,8 @@ def create_gateway(policy: Policy, *, audit: AuditSink | None = None) -> ASGIApp
         except ConfigurationError as error:
             path = path_of(("oauth", "issuers", position, "jwks_file"))
             faults += [replace(fault, path=path) for fault in error.faults]
+    sealer, its_faults = _sealer(policy)
+    faults += its_faults
     sink = audit
     try:
         sink = sink or AuditFile(policy.audit.file)
@@ -62,7 +65,12 @@ def create_gateway(policy: Policy, *, audit: AuditSink | None = None) -> ASGIApp
     if faults:
         raise ConfigurationError("gateway", faults)
     gate = build_gate(
-        policy, apps, Lifespans(tuple(apps.values())), audit=sink, keys_of=lambda issuer: keys[issuer.issuer]
+        policy,
+        apps,
+        Lifespans(tuple(apps.values())),
+        audit=sink,
+        keys_of=lambda issuer: keys[issuer.issuer],
+        sealer=sealer,
     )
     for name, route in policy.routes.items():
         for hostname in policy.hostnames(name):
@@ -79,6 +87,19 @@ def keys_of(issuer: Issuer) -> KeySource:
             fault = ConfigurationFault("oauth.issuers.jwks_file", repr(str(issuer.jwks_file)), _reason(error))
             raise ConfigurationError("gateway", [fault]) from None
     return RemoteKeys(str(issuer.jwks_uri), fetch)
+
+
+def _sealer(policy: Policy) -> tuple[Sealer | None, list[ConfigurationFault]]:
+    faults: list[ConfigurationFault] = []
+    for position, file in enumerate(policy.sealing_keys):
+        try:
+            Sealer.from_files([file])
+        except (OSError, ValueError) as error:
+            path = path_of(("sealing_keys", position))
+            faults.append(ConfigurationFault(path, repr(str(file)), _reason(error)))
+    if faults or not policy.sealing_keys:
+        return None, faults
+    return Sealer.from_files(policy.sealing_keys), []
 
 
 def _reason(error: BaseException) -> str:

@@ -30,8 +30,10 @@ from tunnelgate.policy import (
     Policy,
     Route,
     RouteClients,
-    ToolRule,
+    Rule,
 )
+from tunnelgate.requirements import Requirement
+from tunnelgate.sealing import Sealer
 from tunnelgate.tools import ToolAllowlist
 from tunnelgate.verdict import Allow, Broken, Deny, NeedsScopes, Reason, Verdict
 
@@ -63,11 +65,13 @@ __all__ = [
     "Reason",
     "RemoteKeys",
     "RequestHygiene",
+    "Requirement",
     "Route",
     "RouteClients",
+    "Rule",
+    "Sealer",
     "StaticKeys",
     "ToolAllowlist",
-    "ToolRule",
     "TrustedIssuer",
     "TunnelgateError",
     "Unavailable",

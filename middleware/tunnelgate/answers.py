@@ -1,32 +1,45 @@
 """Answers: what comes back to a client is an answer to what it asked, with only what it may see.
 
-A list is filtered by the same function that decides about calls, in JSON and in event streams.
-An answer to another question, or one that two clients could read differently, is not passed on.
+An answer to another question, or one that two clients could read differently, is not passed on:
+the client gets a 502. That the server refused is passed on, in words that are known to be JSON-RPC,
+so that a client which tries one era of the protocol after the other reads the status and goes on.
 """
 
+import asyncio
 import logging
-from collections.abc import Callable
 from dataclasses import replace
 from enum import Enum
 
 from tunnelgate.asgi import Message, Send
 from tunnelgate.body import read_aside
 from tunnelgate.exchange import Exchange
-from tunnelgate.reading.answer import Answer, read_answer, read_names
+from tunnelgate.reading.answer_head import read_answer_head
 from tunnelgate.reading.event_stream import Event, EventReader, write_event
 from tunnelgate.reading.fault import Fault
-from tunnelgate.reading.media_type import read_media_type
+from tunnelgate.reading.methods import Era
 from tunnelgate.reading.strict_json import write_json
-from tunnelgate.refusal import answer_to, error_message
+from tunnelgate.refusal import Headers, answer_to, error_message, relayed_refusal
+from tunnelgate.results import ResultRules
 from tunnelgate.verdict import Reason
 
 logger = logging.getLogger("tunnelgate")
 
+_AT_ONCE = 8 * 1024  # octets of a stream that are judged before others get their turn
 DEFAULT_MAX_ANSWER = 8 * 1024 * 1024
 
-_FRAMING = frozenset({b"content-length", b"transfer-encoding"})
+# What a server says to the gate, not to the client: it has not heard of the client's token.
+_NOT_THE_CLIENTS = frozenset({401, 403, 407})
+_REDIRECTION, _CLIENT_ERROR, _SERVER_ERROR = 300, 400, 500
+# After these nobody reads a body, so that one would be taken for the next answer.
+_NO_CONTENT = frozenset({204, 205})
 
-Keep = Callable[[str], bool]
+
+class Expected(Enum):
+    """What a request is answered with when it succeeds."""
+
+    MESSAGE = "one message, or a stream that ends with it"
+    STREAM = "a stream"
+    NOTHING = "no content"
 
 
 class _State(Enum):
@@ -39,20 +52,20 @@ class _State(Enum):
 class AnswerGuard:
     """Stands in for ``send`` and lets through what answers the request of ``exchange``.
 
-    ``lists`` is the member of the result that holds a list to be filtered, and ``keep`` says of a
-    name whether the client may see it. ``max_answer`` is the octets of a body or of one event.
+    ``max_answer`` is the octets of a body or of one event.
     """
 
     def __init__(
-        self, send: Send, exchange: Exchange, lists: str | None, keep: Keep, *, max_answer: int
+        self, send: Send, exchange: Exchange, rules: ResultRules, expected: Expected, *, max_answer: int
     ) -> None:
         self._send = send
         self._exchange = exchange
-        self._lists = lists
-        self._keep = keep
+        self._rules = rules
+        self._expected = expected
         self._max_answer = max_answer
         self._state = _State.BEFORE
-        self._start: Message = {}
+        self._status = 0
+        self._headers: Headers = []
         self._body = bytearray()
         self._events = EventReader(max_answer)
 
@@ -69,24 +82,36 @@ class AnswerGuard:
     async def _begin(self, start: Message) -> None:
         if self._state is not _State.BEFORE:
             return  # one answer to one request
-        self._start = start
         self._state = _State.WHOLE
-        media_type = ""
-        for name, value in start.get("headers", ()):
-            lowered = name.lower()
-            if lowered == b"content-encoding" and value.strip().lower() != b"identity":
-                raise Fault(Reason.ANSWER_NOT_VALID, "an encoding that nobody asked for")
-            if lowered == b"content-type":
-                if media_type:
-                    raise Fault(Reason.ANSWER_NOT_VALID, "two media types")
-                media_type, charset = read_media_type(value)
-                if not media_type or charset not in (None, "utf-8"):
-                    raise Fault(Reason.ANSWER_NOT_VALID, "a media type that is not readable as UTF-8")
-        if media_type == "text/event-stream":
+        head = read_answer_head(start["status"], start.get("headers", ()))
+        self._status = head.status
+        self._headers = [*head.headers, (b"x-request-id", self._exchange.request_id.encode())]
+        if head.status >= _CLIENT_ERROR:
+            return  # what it says is judged when it is complete
+        if head.session is not None and self._rules.era is Era.LEGACY:
+            handle = self._rules.handles.session(head.session)
+            self._headers.append((b"mcp-session-id", handle.encode("ascii")))
+        if head.status >= _REDIRECTION or (head.status in _NO_CONTENT and not self._is_silent):
+            raise Fault(Reason.ANSWER_NOT_VALID, f"status {head.status}")
+        if self._is_silent:
+            await self._answer(head.status, b"")
+        elif head.media_type == "text/event-stream":
             self._state = _State.STREAM
-            await self._send({**start, "headers": _without_length(start)})
-        elif media_type not in ("", "application/json"):
-            raise Fault(Reason.ANSWER_NOT_VALID, f"media type {media_type[:80]}")
+            headers = [*self._headers, (b"content-type", b"text/event-stream")]
+            await self._send({"type": "http.response.start", "status": head.status, "headers": headers})
+        elif self._expected is Expected.STREAM or head.media_type not in ("", "application/json"):
+            raise Fault(Reason.ANSWER_NOT_VALID, f"media type {(head.media_type or 'unreadable')[:80]!r}")
+
+    @property
+    def _is_silent(self) -> bool:
+        return self._expected is Expected.NOTHING
+
+    async def close(self) -> None:
+        """End an answer that the application behind the gate has not ended."""
+        if self._state in (_State.BEFORE, _State.WHOLE):
+            await self._refuse(Fault(Reason.ANSWER_NOT_VALID, "it ended too soon"))
+        elif self._state is _State.STREAM:
+            await self._continue(b"", more=False)
 
     async def _continue(self, chunk: bytes, *, more: bool) -> None:
         if self._state is _State.STREAM:
@@ -103,8 +128,11 @@ class AnswerGuard:
     async def _pass_on(self, chunk: bytes, *, more: bool) -> None:
         passed = bytearray()
         try:
-            for event in self._events.feed(chunk):
-                passed += self._judge(event)
+            for start in range(0, len(chunk), _AT_ONCE):
+                if start:
+                    await asyncio.sleep(0)  # for whoever else is waiting
+                for event in self._events.feed(chunk[start : start + _AT_ONCE]):
+                    passed += await self._judge(event)
         except Fault:
             if passed:
                 await self._send({"type": "http.response.body", "body": bytes(passed), "more_body": True})
@@ -112,49 +140,61 @@ class AnswerGuard:
         if passed or not more:
             await self._send({"type": "http.response.body", "body": bytes(passed), "more_body": more})
 
+    async def _judge(self, event: Event) -> bytes:
+        if event.id:
+            event = replace(event, id=self._rules.handles.event(event.id, self._rules.origin).encode())
+        if event.data:
+            data = await read_aside(len(event.data), self._rules.judge, event.data)
+            if data is None and event.id is None and event.retry is None:
+                return b""
+            event = replace(event, data=data or b"")  # without the message, the place in the stream stays
+        return write_event(event)
+
     async def _finish(self) -> None:
-        body = b""
-        if self._body:
-            answer = await read_aside(
-                len(self._body), read_answer, bytes(self._body), self._exchange.message_id
-            )
-            body = self._encode(answer)
-        elif self._exchange.message_id is not None and self._start["status"] < 300:  # noqa: PLR2004
+        if self._status >= _CLIENT_ERROR:
+            return await self._finish_refused()
+        body = await self._judge_whole() if self._body else b""
+        if not body:
             raise Fault(Reason.ANSWER_NOT_VALID, "no answer at all")
+        return await self._answer(self._status, body)
+
+    async def _judge_whole(self) -> bytes:
+        return await read_aside(len(self._body), self._rules.judge_alone, bytes(self._body))
+
+    async def _finish_refused(self) -> None:
+        try:
+            body = await self._judge_whole()
+            if not self._rules.is_refused:
+                raise Fault(Reason.ANSWER_NOT_VALID, "a result under a status that is none")
+        except Fault as fault:
+            logger.info("request %s: the server refused it: %s", self._exchange.request_id, fault.detail)
+            body = b""
+        if self._status in _NOT_THE_CLIENTS or (self._status >= _SERVER_ERROR and not body):
+            raise Fault(Reason.ANSWER_NOT_VALID, f"status {self._status}")
+        if not body:
+            body = write_json(relayed_refusal(self._exchange))
+        return await self._answer(self._status, body)
+
+    async def _answer(self, status: int, body: bytes) -> None:
         self._state = _State.DONE
-        headers = [*_without_length(self._start), (b"content-length", b"%d" % len(body))]
-        await self._send({**self._start, "headers": headers})
+        headers = list(self._headers)
+        if body:
+            headers.append((b"content-type", b"application/json"))
+        if status not in _NO_CONTENT:
+            headers.append((b"content-length", b"%d" % len(body)))
+        await self._send({"type": "http.response.start", "status": status, "headers": headers})
         await self._send({"type": "http.response.body", "body": body})
-
-    def _judge(self, event: Event) -> bytes:
-        if not event.data:
-            return write_event(event)
-        return write_event(
-            replace(event, data=self._encode(read_answer(event.data, self._exchange.message_id)))
-        )
-
-    def _encode(self, answer: Answer) -> bytes:
-        if self._lists is None or answer.result is None:
-            return answer.canonical
-        named = read_names(answer.result, self._lists)
-        answer.result[self._lists] = [entry for name, entry in named if self._keep(name)]
-        if "cacheScope" in answer.result:
-            # A cache that shared this list would show it to callers of other gates, or of none.
-            answer.result["cacheScope"] = "private"
-        return write_json(answer.members)
 
     async def _refuse(self, fault: Fault) -> None:
         logger.warning("request %s: %s: %s", self._exchange.request_id, fault.reason, fault.detail)
         was_streaming = self._state is _State.STREAM
         self._state = _State.DONE
         if was_streaming:
-            error = write_json(error_message(fault.reason, self._exchange))
-            body = write_event(Event(data=error, type=b"message"))
+            body = b""
+            if self._rules.origin.message_id is not None and not self._rules.is_answered:
+                error = write_json(error_message(fault.reason, self._exchange, self._rules.origin.message_id))
+                body = write_event(Event(data=error, type=b"message"))
         else:
             status, headers, body = answer_to(fault.denial(), self._exchange)
             await self._send({"type": "http.response.start", "status": status, "headers": headers})
         await self._send({"type": "http.response.body", "body": body})
-
-
-def _without_length(start: Message) -> list[tuple[bytes, bytes]]:
-    return [pair for pair in start.get("headers", ()) if pair[0].lower() not in _FRAMING]

@@ -28,15 +28,16 @@ from hashlib import sha256
 
 from tunnelgate.asgi import ASGIApp, Receive, Scope, Send
 from tunnelgate.exchange import Clock, Exchange, Principal
-from tunnelgate.identifiers import check_scope, check_url
+from tunnelgate.identifiers import check_url
 from tunnelgate.keys import ALGORITHMS, KeySource
 from tunnelgate.layer import Layer
 from tunnelgate.metadata import metadata_url
 from tunnelgate.reading.bearer import read_credentials, read_jwt
 from tunnelgate.reading.fault import Fault
 from tunnelgate.reading.head import RequestHead
+from tunnelgate.requirements import Claims, Requirement
 from tunnelgate.tokens import TokenRules
-from tunnelgate.verdict import Allow, Deny, NeedsScopes, Reason, Verdict
+from tunnelgate.verdict import Deny, Reason, Verdict
 
 REMEMBERED_TOKENS = 4096
 REMEMBERED_FOR = 60.0  # seconds; for so long a token that was revoked may still pass
@@ -51,24 +52,18 @@ class TrustedIssuer:
     algorithms: frozenset[str] = ALGORITHMS
 
 
-class ScopeRules:
-    """The scopes that every request of a route needs."""
+class RouteRules:
+    """The scopes and the claims that every request of a route needs."""
 
-    def __init__(self, scopes: Iterable[str]) -> None:
-        self.scopes = tuple(scopes)
-        for scope in self.scopes:
-            try:
-                check_scope(scope)
-            except ValueError as error:
-                raise ValueError(f"scope {scope!r} {error}") from None
+    def __init__(self, scopes: Iterable[str], claims: Claims | None = None) -> None:
+        self._requirement = Requirement(scopes, claims)
+        self.scopes = self._requirement.scopes
 
     def decide(self, principal: Principal | None) -> Verdict:
         """Return whether ``principal`` may use the route at all."""
         if principal is None:
             return Deny(Reason.TOKEN_MISSING)
-        if principal.scopes.issuperset(self.scopes):
-            return Allow()
-        return NeedsScopes(self.scopes)
+        return self._requirement.decide(principal, Deny(Reason.CLAIM_MISSING))
 
 
 class TokenVerifier:
@@ -126,7 +121,8 @@ def read_authorization(head: RequestHead) -> bytes | None:
 class BearerAuthentication(Layer):
     """Passes on only requests with an access token for ``resource`` by one of ``issuers``.
 
-    ``scopes`` are those that every request needs; ``clock`` returns seconds since the epoch.
+    ``scopes`` and ``claims`` are those that every request needs; ``clock`` returns seconds since the
+    epoch.
     Raises :class:`ValueError` with a sentence when no issuer is given, and for a resource or a scope
     that no token could name.
     """
@@ -138,6 +134,7 @@ class BearerAuthentication(Layer):
         resource: str,
         issuers: Iterable[TrustedIssuer],
         scopes: Iterable[str] = (),
+        claims: Claims | None = None,
         clock: Clock = time.time,
     ) -> None:
         super().__init__(app)
@@ -148,7 +145,7 @@ class BearerAuthentication(Layer):
             check_url(resource)
         except ValueError as error:
             raise ValueError(f"resource {resource!r} {error}") from None
-        self.rules = ScopeRules(scopes)
+        self.rules = RouteRules(scopes, claims)
         self._verifier = TokenVerifier(resource=resource, issuers=trusted, clock=clock)
         self._metadata_url = metadata_url(resource)
 

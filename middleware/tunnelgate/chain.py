@@ -27,6 +27,7 @@ from tunnelgate.keys import KeySource, StaticKeys
 from tunnelgate.metadata import ResourceMetadata
 from tunnelgate.origins import OriginAllowlist
 from tunnelgate.policy import Issuer, Policy
+from tunnelgate.sealing import Sealer
 from tunnelgate.tools import ToolAllowlist
 
 Wrap = Callable[[ASGIApp], ASGIApp]
@@ -39,18 +40,22 @@ def protect(
     *,
     audit: AuditSink | None = None,
     keys_of: KeysOf | None = None,
+    sealer: Sealer | None = None,
     clock: Clock = time.time,
     new_id: Callable[[], str] = new_request_id,
 ) -> ASGIApp:
     """Return ``app`` behind the whole chain: every route of ``policy`` leads to it.
 
     ``audit`` takes the records in place of the file that the policy names; ``keys_of`` says where
-    an issuer's keys are; ``clock`` returns seconds since the epoch; ``new_id`` makes request ids.
+    an issuer's keys are; ``sealer`` stands in for its ``sealing_keys``; ``clock`` returns seconds since
+    the epoch; ``new_id`` makes request ids.
     Raises :class:`OSError` when the audit file or a file of keys cannot be opened, and
-    :class:`ValueError` when the latter has no usable keys.
+    :class:`ValueError` when one of the latter has no usable keys.
     """
     targets = dict.fromkeys(policy.routes, app)
-    return build_gate(policy, targets, app, audit=audit, keys_of=keys_of, clock=clock, new_id=new_id)
+    return build_gate(
+        policy, targets, app, audit=audit, keys_of=keys_of, sealer=sealer, clock=clock, new_id=new_id
+    )
 
 
 def build_gate(
@@ -60,6 +65,7 @@ def build_gate(
     *,
     audit: AuditSink | None = None,
     keys_of: KeysOf | None = None,
+    sealer: Sealer | None = None,
     clock: Clock = time.time,
     new_id: Callable[[], str] = new_request_id,
 ) -> ASGIApp:
@@ -69,10 +75,13 @@ def build_gate(
     :func:`protect`.
     """
     keys = _keys(policy, keys_of or _keys_from_file)
+    sealer = sealer or (Sealer.from_files(policy.sealing_keys) if policy.sealing_keys else Sealer.random())
     routes = {
         hostname: Route(name, app)
         for name, target in targets.items()
-        for app in [_route_chain(policy, name, target, lifespan=lifespan, keys=keys, clock=clock)]
+        for app in [
+            _route_chain(policy, name, target, lifespan=lifespan, keys=keys, sealer=sealer, clock=clock)
+        ]
         for hostname in policy.hostnames(name)
     }
     layers: list[Wrap] = [
@@ -102,6 +111,7 @@ def _route_chain(
     *,
     lifespan: ASGIApp,
     keys: Mapping[str, KeySource],
+    sealer: Sealer,
     clock: Clock,
 ) -> ASGIApp:
     route = policy.routes[name]
@@ -115,11 +125,25 @@ def _route_chain(
         # A page in a browser on an allowed network is not an allowed client.
         partial(OriginAllowlist, origins=route.origins),
         # Who asks, before anything of the body is read: reading costs more than verifying.
-        partial(BearerAuthentication, resource=resource, issuers=issuers, scopes=route.scopes, clock=clock),
+        partial(
+            BearerAuthentication,
+            resource=resource,
+            issuers=issuers,
+            scopes=route.scopes,
+            claims=route.claims,
+            clock=clock,
+        ),
         # What is asked for, by whom: needs the body, and the scopes that were granted.
         partial(
             ToolAllowlist,
-            tools=route.tool_scopes,
+            tools=route.tool_requirements,
+            prompts=route.prompt_requirements,
+            resources=route.resource_requirements,
+            methods=route.methods,
+            log_level=route.client_log_level,
+            tasks=route.tasks,
+            allow_all_tools=route.allow_all_tools,
+            sealer=sealer,
             max_body=policy.limits.body_bytes,
             max_answer=policy.limits.answer_bytes,
         ),
@@ -136,7 +160,7 @@ def _route_chain(
             within=None if route.clients is None else route.clients.allowed_ips,
         )
     ]
-    if route.tools is not None:
+    if route.speaks_mcp:
         endpoints[route.path] = _around(target, endpoint_layers)
         # Before tokens, because it says where to get one.
         route_layers.append(

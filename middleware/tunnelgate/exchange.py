@@ -53,6 +53,7 @@ class Exchange:
     request_id: str = field(default_factory=new_request_id)  # audit
     started: float = field(default_factory=time.time)  # audit: seconds since the epoch
     host: str | None = None  # hosts
+    port: int | None = None  # hosts: the one that ``Host`` names, unless it is a scheme's own
     route: str | None = None  # hosts
     client: str | None = None  # audit: the address that connected
     principal: Principal | None = None  # bearer

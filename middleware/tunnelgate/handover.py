@@ -81,7 +81,8 @@ class Handover:
         if exchange.host is not None:
             # The name that was judged, not one of the ways to write it.
             headers = [pair for pair in headers if pair[0] != b"host"]
-            headers.append((b"host", exchange.host.encode("ascii")))
+            port = "" if exchange.port is None else f":{exchange.port}"
+            headers.append((b"host", f"{exchange.host}{port}".encode("ascii")))
         headers.append(request_id)
 
         async def named_send(message: Message) -> None:

@@ -105,6 +105,7 @@ class HostRouter(Layer):
         """Find the route of the host that the request names."""
         host = read_request_host(exchange.head)
         exchange.host = host.name
+        exchange.port = None if host.port in _DEFAULT_PORTS else host.port
         verdict = self.rules.decide(host, exchange.head.local_port)
         if verdict:
             exchange.route = self.routes[host.name].name

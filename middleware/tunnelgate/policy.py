@@ -25,19 +25,24 @@ from pydantic import (
     ConfigDict,
     Discriminator,
     Field,
+    PlainValidator,
     Tag,
     ValidationError,
 )
 
+from tunnelgate.catalogue import EVERYTHING
 from tunnelgate.configuration import fields
 from tunnelgate.configuration.across import faults_across, hostnames_of
-from tunnelgate.configuration.faults import LIST_TAG, MAPPING_TAG, faults_of
+from tunnelgate.configuration.faults import EVERYTHING_TAG, LIST_TAG, MAPPING_TAG, faults_of, path_of
 from tunnelgate.configuration.sources import beside, read_environment, read_yaml
 from tunnelgate.errors import ConfigurationError
 from tunnelgate.keys import ALGORITHMS
+from tunnelgate.requirements import ClaimValue, Requirement
 
 
-def _tools_tag(value: object) -> str:
+def _listed_tag(value: object) -> str:
+    if value == EVERYTHING:
+        return EVERYTHING_TAG
     return MAPPING_TAG if isinstance(value, Mapping) else LIST_TAG
 
 
@@ -47,18 +52,36 @@ _NotEmpty = AfterValidator(fields.not_empty)
 HostName = Annotated[str, AfterValidator(fields.hostname)]
 NetworkText = Annotated[str, AfterValidator(fields.network)]
 Scope = Annotated[str, AfterValidator(fields.scope)]
-ToolName = Annotated[str, AfterValidator(fields.tool_name)]
+Name = Annotated[str, AfterValidator(fields.name)]
+ResourceUri = Annotated[str, AfterValidator(fields.resource)]
+MethodName = Annotated[str, AfterValidator(fields.method)]
+ClaimName = Annotated[str, Field(min_length=1)]
+# Plain, so that a bad value is one fault and not one for each type that it might have had.
+RequiredClaims = Annotated[
+    Mapping[ClaimName, Annotated[ClaimValue | Sequence[ClaimValue], PlainValidator(fields.claim)]],
+    _FrozenMapping,
+]
+FileName = Annotated[str | Path, PlainValidator(fields.file)]
 UrlPath = Annotated[str, AfterValidator(fields.url_path)]
 Url = Annotated[str, AfterValidator(fields.url)]
 Origin = Annotated[str, AfterValidator(fields.origin)]
 HeaderName = Annotated[str, AfterValidator(fields.forwarded_header)]
 Algorithm = Annotated[str, AfterValidator(fields.algorithm)]
+LogLevel = Literal["debug", "info", "notice", "warning", "error", "critical", "alert", "emergency"]
 Port = Annotated[int, Field(ge=1, le=65535)]
 Octets = Annotated[int, Field(ge=1024, le=1024**3)]
 Seconds = Annotated[float, BeforeValidator(fields.duration), Field(ge=0, le=86400, allow_inf_nan=False)]
 
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
+
+
+def _list_or_mapping(value: object) -> str:
+    return MAPPING_TAG if isinstance(value, Mapping) else LIST_TAG
+
+
+def _no_claims() -> Mapping[str, Any]:
+    return MappingProxyType({})
 
 
 class _Section(BaseModel):
@@ -82,7 +105,7 @@ class Issuer(_Section):
     """An authorization server that is trusted, and where its keys are: a file or a URL."""
 
     issuer: Url
-    jwks_file: Annotated[str | Path, AfterValidator(fields.file)] | None = None
+    jwks_file: FileName | None = None
     jwks_uri: Url | None = None
     algorithms: Annotated[Sequence[Algorithm], _Frozen, _NotEmpty] = tuple(sorted(ALGORITHMS))
 
@@ -93,16 +116,33 @@ class OAuth(_Section):
     issuers: Annotated[Sequence[Issuer], _Frozen, _NotEmpty]
 
 
-class ToolRule(_Section):
-    """What a caller needs besides the route's scopes to use one tool."""
+class Rule(_Section):
+    """What a caller needs besides what the route needs to use one tool, prompt or resource."""
 
     scopes: Annotated[Sequence[Scope], _Frozen] = ()
+    claims: RequiredClaims = Field(default_factory=_no_claims)
+
+    @property
+    def requirement(self) -> Requirement:
+        """The same, compiled."""
+        return Requirement(self.scopes, self.claims)
 
 
 Tools = Annotated[
-    Annotated[Sequence[ToolName], _Frozen, _NotEmpty, Tag(LIST_TAG)]
-    | Annotated[Mapping[ToolName, ToolRule | None], _FrozenMapping, _NotEmpty, Tag(MAPPING_TAG)],
-    Discriminator(_tools_tag),
+    Annotated[Sequence[Name], _Frozen, _NotEmpty, Tag(LIST_TAG)]
+    | Annotated[Mapping[Name, Rule | None], _FrozenMapping, _NotEmpty, Tag(MAPPING_TAG)]
+    | Annotated[Literal["*"], Tag(EVERYTHING_TAG)],
+    Discriminator(_listed_tag),
+]
+Prompts = Annotated[
+    Annotated[Sequence[Name], _Frozen, _NotEmpty, Tag(LIST_TAG)]
+    | Annotated[Mapping[Name, Rule | None], _FrozenMapping, _NotEmpty, Tag(MAPPING_TAG)],
+    Discriminator(_list_or_mapping),
+]
+Resources = Annotated[
+    Annotated[Sequence[ResourceUri], _Frozen, _NotEmpty, Tag(LIST_TAG)]
+    | Annotated[Mapping[ResourceUri, Rule | None], _FrozenMapping, _NotEmpty, Tag(MAPPING_TAG)],
+    Discriminator(_list_or_mapping),
 ]
 
 
@@ -112,7 +152,9 @@ class Route(_Section):
     ``mount`` names a factory of an ASGI application, ``module:function``, called with ``options``.
     ``path`` is the MCP endpoint; ``public_paths`` are served without a token, as they come.
     ``resource`` is what tokens are made for, by default the endpoint's URL.
-    ``issuers`` narrows the gate's issuers; ``scopes`` are needed by every request.
+    ``issuers`` narrows the gate's issuers; ``scopes`` and ``claims`` are needed by every request.
+    ``tools``, ``prompts`` and ``resources`` exist for callers, and ``methods`` besides those that
+    MCP has. ``client_log_level`` is the least severe level of log messages that clients get.
     ``forward_headers`` reach the application besides those that MCP has.
     """
 
@@ -124,18 +166,46 @@ class Route(_Section):
     resource: Url | None = None
     issuers: Annotated[Sequence[str], _Frozen, _NotEmpty] | None = None
     scopes: Annotated[Sequence[Scope], _Frozen] = ()
+    claims: RequiredClaims = Field(default_factory=_no_claims)
     tools: Tools | None = None
+    allow_all_tools: bool = False
+    prompts: Prompts | None = None
+    resources: Resources | None = None
+    methods: Annotated[Sequence[MethodName], _Frozen] = ()
+    client_log_level: LogLevel | None = None
+    tasks: bool = False
     clients: RouteClients | None = None
     origins: Annotated[Sequence[Origin], _Frozen] = ()
     public_paths: Annotated[Sequence[UrlPath], _Frozen] = ()
     forward_headers: Annotated[Sequence[HeaderName], _Frozen] = ()
 
     @property
-    def tool_scopes(self) -> Mapping[str, tuple[str, ...]]:
-        """The listed tools and the scopes that each needs besides the route's."""
-        if isinstance(self.tools, Mapping):
-            return {name: tuple(rule.scopes) if rule else () for name, rule in self.tools.items()}
-        return dict.fromkeys(self.tools or (), ())
+    def speaks_mcp(self) -> bool:
+        """Whether the route has an MCP endpoint."""
+        return bool(self.tools or self.prompts or self.resources or self.methods)
+
+    @property
+    def tool_requirements(self) -> Mapping[str, Requirement] | Literal["*"]:
+        """The tools that exist for callers, with what each requires besides the route's own."""
+        return EVERYTHING if self.tools == EVERYTHING else _requirements(self.tools)
+
+    @property
+    def prompt_requirements(self) -> Mapping[str, Requirement]:
+        """The prompts that exist for callers, likewise."""
+        return _requirements(self.prompts)
+
+    @property
+    def resource_requirements(self) -> Mapping[str, Requirement]:
+        """The URIs and URI templates of the resources that exist for callers, likewise."""
+        return _requirements(self.resources)
+
+
+def _requirements(
+    listed: Sequence[str] | Mapping[str, Rule | None] | None,
+) -> Mapping[str, Requirement]:
+    if isinstance(listed, Mapping):
+        return {name: rule.requirement if rule else Requirement() for name, rule in listed.items()}
+    return dict.fromkeys(listed or (), Requirement())
 
 
 class Audit(_Section):
@@ -158,6 +228,7 @@ class Policy(_Section):
     ``listen_addr``, ``log_level`` and ``shutdown_timeout`` concern the gateway alone.
     ``public_scheme`` and ``public_port`` are how clients reach the gate, which may differ from how
     it listens; they are part of the resources that tokens are made for.
+    ``sealing_keys`` are files of secrets that replicas share; the first seals, all of them open.
     ``host_ports`` are ports that ``Host`` may name besides 80, 443 and the one connected to.
 
     Raises :class:`~tunnelgate.errors.ConfigurationError` with every fault there is.
@@ -175,6 +246,7 @@ class Policy(_Section):
     limits: Limits = Limits()
     routes: Annotated[Mapping[HostName, Route], _FrozenMapping, _NotEmpty]
     audit: Audit = Audit()
+    sealing_keys: Annotated[Sequence[FileName], _Frozen] = ()
 
     if not TYPE_CHECKING:  # the fields above are the signature that type checkers see
 
@@ -217,6 +289,16 @@ class Policy(_Section):
         public = () if self.public_port is None else (self.public_port,)
         return (*self.host_ports, *public)
 
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What is allowed by an explicit word, and what a reviewer should know, each as a sentence."""
+        return tuple(
+            f"{path_of(('routes', name, 'tools'))}: every tool is allowed, also those that the server "
+            "will have tomorrow"
+            for name, route in self.routes.items()
+            if route.tools == EVERYTHING
+        )
+
     def resource(self, name: str) -> str:
         """Return the URL that tokens for a route are made for."""
         route = self.routes[name]
@@ -243,6 +325,8 @@ _KEYS: Mapping[str, tuple[str, ...]] = {
         ("limits", Limits),
         ("oauth", OAuth),
         ("routes", Route),
-        ("tools", ToolRule),
+        ("prompts", Rule),
+        ("resources", Rule),
+        ("tools", Rule),
     )
 }

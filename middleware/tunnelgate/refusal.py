@@ -27,6 +27,7 @@ METHOD_NOT_FOUND = -32601
 INVALID_PARAMS = -32602
 INTERNAL_ERROR = -32603
 HEADER_MISMATCH = -32020
+MISSING_CLIENT_CAPABILITY = -32021
 UNSUPPORTED_PROTOCOL_VERSION = -32022
 
 _POLICY_VIOLATION = 1008  # RFC 6455 section 7.4.1
@@ -55,14 +56,16 @@ class Answer:
 
 
 _BAD_REQUEST = Answer(400, "bad_request")
+# Where the end of a request is in doubt, what stands behind it is no request.
+_BAD_FRAMING = Answer(400, "bad_request", headers=((b"connection", b"close"),))
 _NOT_A_MESSAGE = Answer(400, "bad_request", INVALID_REQUEST, "Invalid request")
 _BAD_TOKEN = Answer(401, "invalid_token", challenge="invalid_token")
 _BAD_GATEWAY = Answer(502, "upstream_answer_not_valid", INTERNAL_ERROR, "The server's answer was not valid")
 _UNAVAILABLE = Answer(503, "unavailable", INTERNAL_ERROR, "Temporarily unavailable")
 
 ANSWERS: Mapping[Reason, Answer] = {
-    Reason.HEADER_DUPLICATED: _BAD_REQUEST,
-    Reason.HEADER_LOOKALIKE: _BAD_REQUEST,
+    Reason.HEADER_DUPLICATED: _BAD_FRAMING,
+    Reason.HEADER_LOOKALIKE: _BAD_FRAMING,
     Reason.HEADERS_TOO_LARGE: Answer(431, "headers_too_large"),
     Reason.HOST_MISSING: _BAD_REQUEST,
     Reason.HOST_MALFORMED: _BAD_REQUEST,
@@ -71,7 +74,7 @@ ANSWERS: Mapping[Reason, Answer] = {
         405, "method_not_allowed", headers=((b"allow", b"DELETE, GET, HEAD, OPTIONS, POST"),)
     ),
     Reason.REQUEST_TARGET_MALFORMED: _BAD_REQUEST,
-    Reason.FRAMING_AMBIGUOUS: Answer(400, "bad_request", headers=((b"connection", b"close"),)),
+    Reason.FRAMING_AMBIGUOUS: _BAD_FRAMING,
     Reason.CONNECTION_OPTION_NOT_ALLOWED: _BAD_REQUEST,
     Reason.BODY_NOT_ALLOWED: _BAD_REQUEST,
     Reason.BODY_TOO_LARGE: Answer(413, "too_large", headers=((b"connection", b"close"),)),
@@ -95,6 +98,7 @@ ANSWERS: Mapping[Reason, Answer] = {
     Reason.TOKEN_LIFETIME_TOO_LONG: _BAD_TOKEN,
     Reason.TOKEN_CLAIM_INVALID: _BAD_TOKEN,
     Reason.SCOPE_MISSING: Answer(403, "insufficient_scope", challenge="insufficient_scope"),
+    Reason.CLAIM_MISSING: Answer(403, "access_denied"),
     Reason.MEDIA_TYPE_NOT_ALLOWED: Answer(415, "media_type_not_allowed"),
     Reason.CONTENT_ENCODING_NOT_ALLOWED: Answer(415, "content_encoding_not_allowed"),
     Reason.BODY_NOT_JSON: Answer(400, "bad_request", PARSE_ERROR, "Parse error"),
@@ -105,13 +109,21 @@ ANSWERS: Mapping[Reason, Answer] = {
     Reason.PROTOCOL_VERSION_NOT_SUPPORTED: Answer(
         400, "bad_request", UNSUPPORTED_PROTOCOL_VERSION, "Unsupported protocol version"
     ),
-    Reason.STREAM_NOT_OFFERED: Answer(405, "method_not_allowed", headers=((b"allow", b"POST"),)),
+    Reason.CAPABILITY_MISSING: Answer(
+        400, "bad_request", MISSING_CLIENT_CAPABILITY, "Missing required client capability"
+    ),
+    Reason.STREAM_NOT_OFFERED: Answer(405, "method_not_allowed", headers=((b"allow", b"DELETE, GET, POST"),)),
     Reason.METHOD_NOT_ALLOWED: Answer(
         200, "method_not_found", METHOD_NOT_FOUND, "Method not found", modern_status=404
     ),
     Reason.NOTIFICATION_NOT_ALLOWED: _NOT_A_MESSAGE,
     Reason.RESPONSE_NOT_EXPECTED: _NOT_A_MESSAGE,
     Reason.TOOL_NOT_ALLOWED: Answer(200, "tool_not_found", INVALID_PARAMS, "Unknown tool"),
+    Reason.PROMPT_NOT_ALLOWED: Answer(200, "prompt_not_found", INVALID_PARAMS, "Unknown prompt"),
+    Reason.RESOURCE_NOT_ALLOWED: Answer(200, "resource_not_found", INVALID_PARAMS, "Resource not found"),
+    Reason.TASK_NOT_ALLOWED: Answer(200, "task_not_found", INVALID_PARAMS, "Unknown task"),
+    Reason.SESSION_UNKNOWN: Answer(404, "session_not_found", INVALID_REQUEST, "Session not found"),
+    Reason.EVENT_UNKNOWN: Answer(400, "event_not_found", INVALID_REQUEST, "Unknown Last-Event-ID"),
     Reason.ANSWER_NOT_VALID: _BAD_GATEWAY,
     Reason.ANSWER_TOO_LARGE: _BAD_GATEWAY,
     Reason.KEYS_UNAVAILABLE: _UNAVAILABLE,
@@ -171,11 +183,22 @@ def answer_to(verdict: Refusal, exchange: Exchange) -> tuple[int, Headers, bytes
     return status, headers, body
 
 
-def error_message(
-    reason: Reason, exchange: Exchange, told: Mapping[str, Any] | None = None
-) -> dict[str, Any]:
-    """Return the JSON-RPC error that tells the client of ``reason`` and names the request."""
-    return _json_rpc(ANSWERS[reason], told or {}, exchange)[1]
+def error_message(reason: Reason, exchange: Exchange, message_id: str | int | None) -> dict[str, Any]:
+    """Return the JSON-RPC error that answers ``message_id``, tells of ``reason`` and names the request."""
+    return {**_json_rpc(ANSWERS[reason], {}, exchange)[1], "id": message_id}
+
+
+def relayed_refusal(exchange: Exchange) -> dict[str, Any]:
+    """Return the JSON-RPC error for a request that the server refused in words that were not one.
+
+    Its code is none of those by which a client knows a server of the 2026-07-28 era.
+    """
+    error = {
+        "code": INVALID_REQUEST,
+        "message": "The server refused the request",
+        "data": {"requestId": exchange.request_id},
+    }
+    return {"jsonrpc": "2.0", "id": exchange.message_id, "error": error}
 
 
 def _json_rpc(answer: Answer, told: Mapping[str, Any], exchange: Exchange) -> tuple[int, dict[str, Any]]:

@@ -10,128 +10,71 @@
     {"method": "x", "method": "y"}  400, JSON-RPC error -32600
     sampling/createMessage          200 or 404, JSON-RPC error -32601
 
+The same holds for prompts and resources, and for whatever else a server offers.
 Everything that comes through this layer is taken for MCP: put it around the MCP application.
 
-Specification: https://modelcontextprotocol.io/specification/2026-07-28/server/tools
+Specification: https://modelcontextprotocol.io/specification/2026-07-28/basic/transports/streamable-http
+and https://modelcontextprotocol.io/specification/2025-11-25/basic/transports#streamable-http
 """
 
-from collections.abc import Iterable, Mapping
-from typing import cast
+from collections.abc import Iterable
 
 from tunnelgate.answers import DEFAULT_MAX_ANSWER, AnswerGuard
 from tunnelgate.asgi import ASGIApp, Receive, Scope, Send
+from tunnelgate.asking import Asked, ask_by_message, ask_for_end, ask_for_stream
 from tunnelgate.body import check_media_type, read_aside, read_body, replay_body
+from tunnelgate.catalogue import Listed, Names, Resources, list_tools
 from tunnelgate.exchange import Exchange, exchange_of
+from tunnelgate.handles import Handles
+from tunnelgate.messages import MessageRules
 from tunnelgate.reading.fault import Fault
-from tunnelgate.reading.message import MAX_NAME, Kind, Message, MessageFault, read_message, write_header
+from tunnelgate.reading.message import MessageFault, read_message
 from tunnelgate.refusal import refuse
-from tunnelgate.verdict import Allow, Deny, NeedsScopes, Reason, Refusal, Verdict
+from tunnelgate.results import ResultRules
+from tunnelgate.sealing import Sealer
+from tunnelgate.verdict import NeedsScopes, Reason, Refusal
 
 DEFAULT_MAX_BODY = 1024 * 1024
 
-Tools = Iterable[str] | Mapping[str, Iterable[str]]
-
-# What the protocol itself needs is allowed without being listed.
-_PROTOCOL_REQUESTS = frozenset({"initialize", "ping", "server/discover", "tools/list"})
-_PROTOCOL_NOTIFICATIONS = frozenset(
-    {"notifications/cancelled", "notifications/initialized", "notifications/progress"}
-)
-_LISTS: Mapping[str, str] = {"tools/list": "tools"}
-_PATTERN = frozenset("*?[]")
-_NO_SCOPES: frozenset[str] = frozenset()
-_REWRITTEN = frozenset(
-    {b"accept-encoding", b"content-length", b"content-type", b"mcp-method", b"mcp-name", b"transfer-encoding"}
-)
-
-
-class ToolRules:
-    """The tools that exist for callers, and the scopes that each needs.
-
-    ``tools`` are names, or names with their scopes.
-    Raises :class:`ValueError` with a sentence for none at all, and for a pattern.
-    """
-
-    def __init__(self, tools: Tools) -> None:
-        self.tools = _scopes_by_name(tools)
-        if not self.tools:
-            raise ValueError("no tool is listed, so every call would be refused")
-        for name in self.tools:
-            try:
-                check_tool_name(name)
-            except ValueError as error:
-                raise ValueError(f"{name!r} {error}") from None
-
-    def decide(self, name: str, granted: frozenset[str]) -> Verdict:
-        """Return whether a caller with these scopes may call the tool, which is whether it exists.
-
-        This is the one function for calling and for listing.
-        """
-        needed = self.tools.get(name)
-        if needed is not None:
-            return Allow() if granted.issuperset(needed) else NeedsScopes(needed)
-        return Deny(Reason.TOOL_NOT_ALLOWED)
-
-    def is_listed(self, name: str, granted: frozenset[str]) -> bool:
-        """Return whether a caller sees the tool: one that only needs a wider token stays visible."""
-        return not isinstance(self.decide(name, granted), Deny)
-
-
-def _scopes_by_name(tools: Tools) -> Mapping[str, tuple[str, ...]]:
-    if isinstance(tools, str):
-        raise ValueError(f"{tools!r} is a text where a list of names is meant")
-    if isinstance(tools, Mapping):
-        scopes_of = cast("Mapping[str, Iterable[str]]", tools)
-        if any(isinstance(scopes, str) for scopes in scopes_of.values()):
-            raise ValueError("a text stands where a list of scopes is meant")
-        return {name: tuple(scopes) for name, scopes in scopes_of.items()}
-    return dict.fromkeys(tools, ())
-
-
-def check_tool_name(name: str) -> None:
-    """Raise :class:`ValueError` with the end of a sentence unless ``name`` names exactly one tool."""
-    if not name or len(name) > MAX_NAME:
-        raise ValueError(f"is not a name of 1 to {MAX_NAME} characters")
-    if not _PATTERN.isdisjoint(name):
-        raise ValueError("is a pattern; list the tools by name, one by one")
-
-
-class MessageRules:
-    """Which messages of a client may pass; whatever is not named here may not."""
-
-    def __init__(self, tools: ToolRules) -> None:
-        self.tools = tools
-
-    def decide(self, message: Message, granted: frozenset[str]) -> Verdict:
-        """Return whether a caller with these scopes may send ``message``."""
-        if message.kind is Kind.RESPONSE:
-            return Deny(Reason.RESPONSE_NOT_EXPECTED)
-        if message.kind is Kind.NOTIFICATION:
-            if message.method in _PROTOCOL_NOTIFICATIONS:
-                return Allow()
-            return Deny(Reason.NOTIFICATION_NOT_ALLOWED, message.method)
-        if message.method == "tools/call" and message.target is not None:
-            return self.tools.decide(message.target, granted)
-        if message.method in _PROTOCOL_REQUESTS:
-            return Allow()
-        return Deny(Reason.METHOD_NOT_ALLOWED, message.method)
-
 
 class ToolAllowlist:
-    """Lets MCP clients call the listed tools and see no others.
+    """Lets MCP clients use what is listed and see nothing else.
 
-    ``tools`` is what :class:`ToolRules` takes. ``max_body`` and ``max_answer`` are octets.
+    ``tools`` and ``prompts`` are names, ``resources`` URIs and URI templates, each as a list or as
+    a mapping to the scopes or the :class:`~tunnelgate.requirements.Requirement` of each.
+    ``tools="*"`` is every tool there is, and needs ``allow_all_tools``.
+    ``methods`` are others that clients and servers may use, by name, ``log_level`` is the least
+    severe level of log messages that clients get, and ``tasks`` says whether calls may go on as tasks.
+    ``sealer`` seals the names of sessions, streams and requests; without one, what was sealed ends
+    with this process. ``max_body`` and ``max_answer`` are octets.
+    Raises :class:`ValueError` with a sentence for what cannot be meant.
     """
 
     def __init__(
         self,
         app: ASGIApp,
         *,
-        tools: Tools,
+        tools: Listed = (),
+        prompts: Listed = (),
+        resources: Listed = (),
+        methods: Iterable[str] = (),
+        log_level: str | None = None,
+        tasks: bool = False,
+        allow_all_tools: bool = False,
+        sealer: Sealer | None = None,
         max_body: int = DEFAULT_MAX_BODY,
         max_answer: int = DEFAULT_MAX_ANSWER,
     ) -> None:
         self.app = app
-        self.rules = MessageRules(ToolRules(tools))
+        self.rules = MessageRules(
+            tools=list_tools(tools, allow_all_tools=allow_all_tools),
+            prompts=Names(prompts, Reason.PROMPT_NOT_ALLOWED),
+            resources=Resources(resources),
+            methods=methods,
+            log_level=log_level,
+            tasks=tasks,
+        )
+        self.sealer = sealer or Sealer.random()
         self.max_body = max_body
         self.max_answer = max_answer
 
@@ -140,34 +83,45 @@ class ToolAllowlist:
         if scope["type"] == "lifespan":
             return await self.app(scope, receive, send)
         exchange = exchange_of(scope)
-        granted = _NO_SCOPES if exchange.principal is None else exchange.principal.scopes
+        handles = Handles(self.sealer, exchange.route, exchange.principal)
         try:
-            message = await self._read(exchange, receive)
+            asked = await self._judge(exchange, handles, receive)
         except Fault as fault:
-            return await refuse(fault.denial(), exchange, send)
-        verdict = self.rules.decide(message, granted)
-        if not verdict:
-            return await refuse(_with_route_scopes(verdict, exchange), exchange, send)
-        tools = self.rules.tools
-        guard = AnswerGuard(
-            send,
-            exchange,
-            _LISTS.get(message.method),
-            lambda name: tools.is_listed(name, granted),
-            max_answer=self.max_answer,
+            asked = fault.denial()
+        if not isinstance(asked, Asked):
+            return await refuse(_with_route_scopes(asked, exchange), exchange, send)
+        results = ResultRules(
+            self.rules,
+            exchange.principal,
+            handles,
+            asked.origin,
+            era=asked.era,
+            tasks=asked.tasks,
+            completed=asked.completed,
         )
-        return await self.app(
-            _rewritten(scope, exchange, message), replay_body(message.canonical, receive), guard.send
-        )
+        guard = AnswerGuard(send, exchange, results, asked.expected, max_answer=self.max_answer)
+        exchange.headers = asked.headers
+        await self.app({**scope, "headers": asked.headers}, replay_body(asked.body, receive), guard.send)
+        return await guard.close()
 
-    async def _read(self, exchange: Exchange, receive: Receive) -> Message:
+    async def _judge(self, exchange: Exchange, handles: Handles, receive: Receive) -> Asked | Refusal:
         head = exchange.head
         if head.duplicated:
             raise Fault(Reason.HEADER_DUPLICATED, ", ".join(name.decode() for name in head.duplicated))
         if exchange.is_websocket:
             raise Fault(Reason.WEBSOCKET_NOT_ALLOWED, "")
-        if head.method != "POST":
-            raise Fault(Reason.STREAM_NOT_OFFERED, head.method[:20])
+        if head.method == "POST":
+            await self._read(exchange, receive)
+            return ask_by_message(exchange, self.rules, handles)
+        exchange.is_mcp = True
+        if head.method == "GET":
+            return ask_for_stream(exchange, self.rules, handles)
+        if head.method == "DELETE":
+            return ask_for_end(exchange, handles)
+        raise Fault(Reason.STREAM_NOT_OFFERED, head.method[:20])
+
+    async def _read(self, exchange: Exchange, receive: Receive) -> None:
+        head = exchange.head
         check_media_type(head)
         raw = await read_body(receive, self.max_body)
         exchange.is_mcp = True
@@ -178,7 +132,6 @@ class ToolAllowlist:
             raise
         exchange.message = message
         exchange.message_id = message.id
-        return message
 
 
 def _with_route_scopes(verdict: Refusal, exchange: Exchange) -> Refusal:
@@ -186,17 +139,3 @@ def _with_route_scopes(verdict: Refusal, exchange: Exchange) -> Refusal:
         # All in one challenge, so that the client comes back once.
         return NeedsScopes(tuple(dict.fromkeys((*exchange.required_scopes, *verdict.scopes))))
     return verdict
-
-
-def _rewritten(scope: Scope, exchange: Exchange, message: Message) -> Scope:
-    headers = [pair for pair in scope["headers"] if pair[0] not in _REWRITTEN]
-    headers.append((b"accept-encoding", b"identity"))
-    # Said anew, so that no parameter of the one that came is read differently behind the gate.
-    headers.append((b"content-type", b"application/json"))
-    headers.append((b"content-length", b"%d" % len(message.canonical)))
-    if message.is_modern:
-        headers.append((b"mcp-method", write_header(message.method)))
-        if message.target is not None:
-            headers.append((b"mcp-name", write_header(message.target)))
-    exchange.headers = headers
-    return {**scope, "headers": headers}

@@ -12,6 +12,7 @@ Specification: RFC 9112 sections 3.2 and 7.1.2.
 """
 
 import asyncio
+import re
 from typing import Any, cast
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
@@ -21,6 +22,8 @@ BODY_SECONDS = 60.0  # that its body may take
 MAX_HEAD = 64 * 1024  # octets of a head, or of any other part that an application does not see
 
 _TOO_LARGE = b'{"error":"headers_too_large"}'
+_OTHER_VERSION = b'{"error":"http_version_not_supported"}'
+_OTHER_VERSION_LINE = re.compile(rb"[A-Z]{1,20} [!-~]{1,8192} HTTP/1\.[2-9]\r\n")
 _BAD_REQUEST = b'{"error":"bad_request"}'
 
 
@@ -32,6 +35,7 @@ class StrictHttpToolsProtocol(HttpToolsProtocol):
         self._is_head_complete = True
         self._is_upgraded = False
         self._has_progressed = False
+        self._is_other_version = False
         self._idle_octets = 0
         self._deadline: asyncio.TimerHandle | None = None
 
@@ -54,7 +58,7 @@ class StrictHttpToolsProtocol(HttpToolsProtocol):
     def on_header(self, name: bytes, value: bytes) -> None:
         """Take a header; drop a trailer, which nobody announced and nobody checked."""
         if not self._is_head_complete:
-            super().on_header(name, value)
+            super().on_header(name, value.rstrip(b" \t"))  # which the parser leaves on: RFC 9110 section 5.5
 
     def on_headers_complete(self) -> None:
         """Start the application; its ``raw_path`` is the target as it was sent."""
@@ -62,10 +66,13 @@ class StrictHttpToolsProtocol(HttpToolsProtocol):
         self._has_progressed = True
         self._expect_within(BODY_SECONDS)
         target = self.url
+        is_tunnel = cast("Any", self.parser).get_method() == b"CONNECT"
+        if not target.startswith(b"/"):
+            self.url = b"/"  # for what looks for a path in it; the application gets the target itself
         super().on_headers_complete()
-        if not target.startswith(b"/") or b"#" in target:
+        if self.url != target or b"#" in target:
             self.scope["raw_path"] = target.partition(b"?")[0]
-        if b"upgrade" in dict(self.headers):
+        if is_tunnel or b"upgrade" in dict(self.headers):
             # Behind an upgrade the parser would take whatever comes for the next request.
             self._is_upgraded = True
             self.cycle.keep_alive = False
@@ -86,6 +93,8 @@ class StrictHttpToolsProtocol(HttpToolsProtocol):
         if self._is_upgraded:
             return
         self._has_progressed = False
+        # The parser does not say what it disliked, and only a request's first line has a version.
+        self._is_other_version = self._is_head_complete and _OTHER_VERSION_LINE.match(data) is not None
         super().data_received(data)
         self._idle_octets = 0 if self._has_progressed else self._idle_octets + len(data)
         if self._idle_octets > MAX_HEAD and not self.transport.is_closing():
@@ -93,7 +102,10 @@ class StrictHttpToolsProtocol(HttpToolsProtocol):
 
     def send_400_response(self, msg: str) -> None:
         """Answer what is not HTTP in the form in which everything else is refused."""
-        self._answer_and_close(b"HTTP/1.1 400 Bad Request\r\n", _BAD_REQUEST)
+        if self._is_other_version:
+            self._answer_and_close(b"HTTP/1.1 505 HTTP Version Not Supported\r\n", _OTHER_VERSION)
+        else:
+            self._answer_and_close(b"HTTP/1.1 400 Bad Request\r\n", _BAD_REQUEST)
 
     def _expect_within(self, seconds: float | None) -> None:
         # A peer that sends an octet now and then would otherwise hold a connection for ever.

@@ -11,7 +11,7 @@ because something that we depend on is down.
 Neither is ever forwarded.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Literal
@@ -57,6 +57,7 @@ class Reason(StrEnum):
     TOKEN_LIFETIME_TOO_LONG = "token-lifetime-too-long"
     TOKEN_CLAIM_INVALID = "token-claim-invalid"
     SCOPE_MISSING = "scope-missing"
+    CLAIM_MISSING = "claim-missing"
 
     # What is asked for
     MEDIA_TYPE_NOT_ALLOWED = "media-type-not-allowed"
@@ -67,11 +68,17 @@ class Reason(StrEnum):
     PARAMS_INVALID = "params-invalid"
     HEADER_MISMATCH = "header-mismatch"
     PROTOCOL_VERSION_NOT_SUPPORTED = "protocol-version-not-supported"
+    CAPABILITY_MISSING = "capability-missing"
     STREAM_NOT_OFFERED = "stream-not-offered"
     METHOD_NOT_ALLOWED = "method-not-allowed"
     NOTIFICATION_NOT_ALLOWED = "notification-not-allowed"
     RESPONSE_NOT_EXPECTED = "response-not-expected"
     TOOL_NOT_ALLOWED = "tool-not-allowed"
+    PROMPT_NOT_ALLOWED = "prompt-not-allowed"
+    RESOURCE_NOT_ALLOWED = "resource-not-allowed"
+    TASK_NOT_ALLOWED = "task-not-allowed"
+    SESSION_UNKNOWN = "session-unknown"
+    EVENT_UNKNOWN = "event-unknown"
 
     # What came back
     ANSWER_NOT_VALID = "answer-not-valid"
@@ -143,3 +150,12 @@ class Broken:
 
 Refusal = NeedsScopes | Deny | Broken
 Verdict = Allow | Refusal
+
+
+def all_of(verdicts: Sequence[Verdict]) -> Verdict:
+    """Return the verdict on what all of ``verdicts`` are about: a denial, or all scopes that lack."""
+    denial = next((each for each in verdicts if isinstance(each, Deny)), None)
+    if denial is not None:
+        return denial
+    scopes = [scope for each in verdicts if isinstance(each, NeedsScopes) for scope in each.scopes]
+    return NeedsScopes(tuple(dict.fromkeys(scopes))) if scopes else Allow()

@@ -260,6 +260,61 @@ def test_check_says_which_hostname_serves_which_tools(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.promise("closed-by-default")
+def test_check_warns_of_a_route_with_every_tool(tmp_path: Path) -> None:
+    file = tmp_path / "tunnelgate.yaml"
+    every = '{mount: "a:b", tools: "*", allow_all_tools: true}'
+    file.write_text(f"{CONFIGURATION}routes: {{docs: {every}, wiki: {{tools: [search]}}}}")
+
+    code, out, err = invoke("check", "--config", file)
+
+    assert code == 0
+    assert out.splitlines() == ["docs.tunnel.localhost: *", "wiki.tunnel.localhost: search"]
+    assert err.splitlines() == [
+        "warning: routes.docs.tools: every tool is allowed, also those that the server will have tomorrow"
+    ]
+
+
+@pytest.mark.promise("closed-by-default")
+def test_check_refuses_every_tool_that_was_asked_for_by_one_word(tmp_path: Path) -> None:
+    file = tmp_path / "tunnelgate.yaml"
+    file.write_text(f'{CONFIGURATION}routes: {{docs: {{mount: "a:b", tools: "*"}}}}')
+
+    code, out, err = invoke("check", "--config", file)
+
+    assert (code, out) == (2, "")
+    every = "is every tool there will ever be; list them, or set allow_all_tools: true as well"
+    assert err.splitlines() == [f"{file}: 1 fault", f"  routes.docs.tools = '*': {every}"]
+
+
+def test_check_says_every_fault_of_what_a_route_lists(tmp_path: Path) -> None:
+    file = tmp_path / "tunnelgate.yaml"
+    route = '{mount: "a:b", prompts: [], resources: ["docs:///{a*}"], methods: [ping], claims: {a: 0.5}}'
+    file.write_text(f"{CONFIGURATION}sealing_keys: a.key\nroutes: {{docs: {route}}}")
+
+    code, out, err = invoke("check", "--config", file)
+
+    assert (code, out) == (2, "")
+    first, *faults = [line.strip().partition(" = ")[0] for line in err.splitlines()]
+    assert first == f"{file}: 5 faults"
+    assert faults == [
+        "routes.docs.claims.a",
+        "routes.docs.prompts",
+        "routes.docs.resources[0]",
+        "routes.docs.methods[0]",
+        "sealing_keys",
+    ]
+
+
+def test_check_opens_no_sealing_key(tmp_path: Path) -> None:
+    file = tmp_path / "tunnelgate.yaml"
+    file.write_text(f"sealing_keys: [missing.key]\n{CONFIGURATION}routes:{ROUTE}")
+
+    code, _, err = invoke("check", "--config", file)
+
+    assert (code, err) == (0, "")
+
+
 @pytest.mark.parametrize("value", [".inf", ".nan"])
 def test_a_time_that_no_clock_can_measure_is_a_fault(tmp_path: Path, value: str) -> None:
     file = tmp_path / "tunnelgate.yaml"
@@ -328,6 +383,12 @@ FILES = {
           d: {public_paths: [/x], mount: "no_such_module:create_app"}
     """,
     "lifespan.yaml": 'listen_addr: "127.0.0.1:0"\n' + ONE_ROUTE % '"factories:does_not_start"',
+    "keys.yaml": (
+        'listen_addr: "127.0.0.1:0"\nsealing_keys: [good.key, missing.key, short.key]\n'
+        + ONE_ROUTE % '"factories:answers"'
+    ),
+    "good.key": "g" * 32,
+    "short.key": "s" * 31 + "\n",
     "not-a-folder": "",
 }
 WITHOUT_TYPER = """
@@ -376,6 +437,15 @@ FAILURES = {
             "  routes.b.mount = 'factories:raises': does not start: the folder /srv/docs is not there",
             "  routes.c.mount = 'factories:no_such': has no function no_such",
             "  routes.d.mount = 'no_such_module:create_app': cannot be imported: .*'no_such_module'",
+        ],
+    ),
+    "sealing keys that cannot be used": Failure(
+        ["serve", "--config", "keys.yaml"],
+        2,
+        [
+            "gateway: 2 faults",
+            "  sealing_keys[1] = 'missing.key': No such file or directory",
+            "  sealing_keys[2] = 'short.key': short.key holds a key of fewer than 32 octets",
         ],
     ),
     "a port that is in use": Failure(

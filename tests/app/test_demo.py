@@ -62,9 +62,11 @@ def test_the_configuration_lets_through_what_the_introduction_says(tmp_path: Pat
 
     docs, login = policy.routes["docs"], policy.routes["login"]
     assert policy.resource("docs") == DOCS.resource(PORT) == f"http://docs.tunnel.localhost:{PORT}/mcp"
-    assert (tuple(docs.scopes), tuple(docs.tool_scopes)) == (DOCS.scopes, DOCS.tools)
+    assert (tuple(docs.scopes), tuple(docs.tool_requirements)) == (DOCS.scopes, DOCS.tools)
+    assert tuple(docs.resource_requirements) == DOCS.resources
+    assert (docs.prompts, docs.methods, docs.tasks) == (None, (), False)
     assert docs.public_paths == ()
-    assert (login.tools, tuple(login.public_paths)) == (None, PATHS)
+    assert (login.speaks_mcp, tuple(login.public_paths)) == (False, PATHS)
 
 
 @pytest.mark.anyio

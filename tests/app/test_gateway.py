@@ -13,7 +13,7 @@ import pytest
 
 from tests.support.asgi import Spy, call, http_scope
 from tests.support.audit import Records
-from tests.support.mcp import modern
+from tests.support.mcp import legacy, modern
 from tests.support.servers import serve
 from tests.support.tokens import ISSUER, RESOURCE, Token, jwks
 from tunnelgate import ConfigurationError, Issuer, Policy
@@ -246,6 +246,8 @@ def test_everything_that_is_wrong_is_named_at_once(module: Write, tmp_path: Path
         {"issuer": "https://a.example.com", "jwks_file": str(tmp_path / "missing.json")},
         {"issuer": "https://b.example.com", "jwks_file": str(tmp_path / "no-keys.json")},
     ]
+    keys = [tmp_path / "missing.key", tmp_path / "short.key"]
+    keys[1].write_bytes(b"k" * 31)
     routes = {
         "docs": {"mount": "no_such_module:create_app"},
         "wiki": {"mount": "factories:no_such"},
@@ -253,7 +255,7 @@ def test_everything_that_is_wrong_is_named_at_once(module: Write, tmp_path: Path
     }
 
     with pytest.raises(ConfigurationError) as refused:
-        create_gateway(policy(routes, oauth={"issuers": issuers}), audit=Records())
+        create_gateway(policy(routes, oauth={"issuers": issuers}, sealing_keys=keys), audit=Records())
 
     assert {(fault.path, fault.value) for fault in refused.value.faults} == {
         ("routes.docs.mount", "'no_such_module:create_app'"),
@@ -261,7 +263,83 @@ def test_everything_that_is_wrong_is_named_at_once(module: Write, tmp_path: Path
         ("routes.tickets.mount", "'factories:raises'"),
         ("oauth.issuers[0].jwks_file", repr(str(tmp_path / "missing.json"))),
         ("oauth.issuers[1].jwks_file", repr(str(tmp_path / "no-keys.json"))),
+        ("sealing_keys[0]", repr(str(keys[0]))),
+        ("sealing_keys[1]", repr(str(keys[1]))),
     }
+
+
+@pytest.mark.parametrize(
+    ("octets", "sentence"),
+    [
+        pytest.param(None, "No such file or directory", id="a file that is not there"),
+        pytest.param(b"", "bad.key holds a key of fewer than 32 octets", id="an empty file"),
+        pytest.param(b"k" * 31 + b"\n", "bad.key holds a key of fewer than 32 octets", id="31 octets"),
+    ],
+)
+@pytest.mark.parametrize("position", [0, 1])
+def test_a_file_without_a_sealing_key_is_a_fault(
+    module: Write, tmp_path: Path, octets: bytes | None, sentence: str, position: int
+) -> None:
+    module("echo", ECHO)
+    good, bad = tmp_path / "good.key", tmp_path / "bad.key"
+    good.write_bytes(b"g" * 32)
+    if octets is not None:
+        bad.write_bytes(octets)
+    files = [good]
+    files.insert(position, bad)
+
+    with pytest.raises(ConfigurationError) as refused:
+        create_gateway(policy({"docs": {"mount": "echo:create_app"}}, sealing_keys=files), audit=Records())
+
+    (fault,) = refused.value.faults
+    assert (fault.path, fault.value) == (f"sealing_keys[{position}]", repr(str(bad)))
+    assert fault.sentence == sentence
+
+
+SESSIONS = """
+    def create_app():
+        async def app(scope, receive, send):
+            if scope["type"] != "http":
+                raise NotImplementedError
+            headers = [(b"content-type", b"application/json"), (b"mcp-session-id", b"upstream")]
+            await send({"type": "http.response.start", "status": 200, "headers": headers})
+            await send({"type": "http.response.body", "body": b'{"jsonrpc":"2.0","id":1,"result":{}}'})
+
+        return app
+"""
+
+
+@pytest.mark.promise("session-bound")
+@pytest.mark.anyio
+async def test_gateways_with_the_same_sealing_key_know_the_same_sessions(
+    module: Write, tmp_path: Path
+) -> None:
+    module("sessions", SESSIONS)
+    jwks_file, shared, other = (tmp_path / name for name in ("jwks.json", "shared.key", "other.key"))
+    jwks_file.write_bytes(jwks("ES256"))
+    for file in (shared, other):
+        file.write_text(f"{file.name:x<40}\n")
+    route = {"mount": "sessions:create_app", "tools": ["search_docs"]}
+    gateways = [
+        create_gateway(
+            policy(
+                {"docs.example.com": route},
+                oauth={"issuers": [{"issuer": ISSUER, "jwks_file": jwks_file}]},
+                sealing_keys=[key] if key else [],
+            ),
+            audit=Records(),
+        )
+        for key in (shared, shared, other, None)
+    ]
+    headers, body = legacy("ping")
+    headers = [*headers, ("authorization", f"Bearer {Token(claims={'aud': RESOURCE}).mint()}")]
+    session = (await call(gateways[0], http_scope("POST", "/mcp", headers), body)).header("mcp-session-id")
+    assert session is not None
+
+    headers = [*headers, ("mcp-session-id", session)]
+    replies = [await call(gateway, http_scope("POST", "/mcp", headers), body) for gateway in gateways]
+
+    assert [reply.status for reply in replies] == [200, 200, 404, 404]
 
 
 @pytest.mark.anyio
@@ -314,7 +392,7 @@ async def test_the_keys_of_an_issuer_are_fetched_from_its_url(module: Write) -> 
 
         reply = await call(gateway, http_scope("POST", "/mcp", [*headers, token]), body)
 
-    assert (reply.status, reply.json()["result"]) == (200, {"tools": []})
+    assert (reply.status, reply.json()["result"]["tools"]) == (200, [])
     assert [(scope["method"], scope["path"]) for scope in publisher.scopes] == [("GET", "/jwks")]
 
 

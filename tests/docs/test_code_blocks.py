@@ -15,7 +15,7 @@ import yaml
 from tests.docs.blocks import PAGES, ROOT, Block, blocks, matches, shell_commands
 from tests.support.asgi import Spy, call, http_scope
 from tests.support.processes import SCRIPTS, environment, free_port, running
-from tunnelgate import Policy
+from tunnelgate import Policy, Sealer
 
 SHOWN_PORT = "8080"
 SERVERS = ("tunnelgate serve", "uvicorn ")
@@ -107,7 +107,11 @@ def test_a_shell_line_does_what_it_says(line: str, tmp_path: Path) -> None:
         command += f" --port {port}"
     env = environment(tmp_path, **variables)
 
-    if command.startswith(SERVERS):
+    if command.endswith("> sealing.key"):
+        run(["sh", "-c", f"{SCRIPTS}{os.sep}{command}"], env, tmp_path)
+        sealer = Sealer.from_files([tmp_path / "sealing.key"])
+        assert sealer.open(sealer.seal(b"a", []), []) == b"a"
+    elif command.startswith(SERVERS):
         question = f"curl -s http://127.0.0.1:{port}/mcp -H 'Host: admin.tunnel.example.com'"
         with running(shlex.split(command), env, tmp_path):
             printed = run(shlex.split(question), env, tmp_path)

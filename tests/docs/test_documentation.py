@@ -9,7 +9,7 @@ import pytest
 from pydantic import BaseModel
 
 from tests.docs.blocks import PAGES, ROOT
-from tunnelgate import Audit, Clients, Issuer, Limits, OAuth, Policy, Route, RouteClients, ToolRule
+from tunnelgate import Audit, Clients, Issuer, Limits, OAuth, Policy, Route, RouteClients, Rule
 
 CONFIGURATION = ROOT / "docs" / "configuration.md"
 PROMISES = ROOT / "docs" / "promises.md"
@@ -21,7 +21,7 @@ SECTIONS: dict[str, type[BaseModel]] = {
     "`limits`": Limits,
     "`routes`": Route,
     "Each of `routes.*.clients`": RouteClients,
-    "Each of `routes.*.tools`": ToolRule,
+    "Each of `routes.*.tools`": Rule,
     "`audit`": Audit,
 }
 

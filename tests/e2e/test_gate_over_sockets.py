@@ -1,8 +1,8 @@
 """The whole gate on a real port, in front of the docs server, asked by the official client."""
 
 import http.client
-from collections.abc import Generator
-from contextlib import closing
+from collections.abc import AsyncGenerator, Generator
+from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,12 +17,13 @@ from tests.support.audit import Records
 from tests.support.mcp import legacy, modern
 from tests.support.servers import serve
 from tests.support.tokens import ISSUER, Token, jwks
-from tunnelgate import Clients, Issuer, OAuth, Policy, Route, RouteClients, StaticKeys
+from tunnelgate import Clients, Issuer, OAuth, Policy, Route, RouteClients, Rule, StaticKeys
 from tunnelgate.asgi import ASGIApp, Receive, Scope, Send
 from tunnelgate.chain import build_gate
 from tunnelgate_servers.docs_readonly import create_app
 
 ALLOWED_TOOLS = {"search_docs": (), "read_doc": ("docs:full",)}
+HOSTS = ("docs.example.com", "wiki.example.com")
 MODES = ["2026-07-28", "legacy"]
 
 
@@ -63,8 +64,10 @@ class Gate:
 def gate(tmp_path_factory: pytest.TempPathFactory) -> Generator[Gate]:
     folder: Path = tmp_path_factory.mktemp("documents")
     (folder / "tunnels.md").write_text("# Tunnels\n\nA tunnel carries bytes and keeps no record.\n", "utf-8")
+    (folder / "board").mkdir()
+    (folder / "board" / "plan.md").write_text("# Plan\n\nNobody else is to read this.\n", "utf-8")
     index = tmp_path_factory.mktemp("index") / "docs.sqlite"
-    upstream = Counted(create_app(folder=folder, index=index, allowed_hosts=["docs.example.com"]))
+    upstream = Counted(create_app(folder=folder, index=index, allowed_hosts=list(HOSTS)))
     records = Records()
     tools: Any = {name: {"scopes": scopes} for name, scopes in ALLOWED_TOOLS.items()}
     policy = Policy(
@@ -72,7 +75,13 @@ def gate(tmp_path_factory: pytest.TempPathFactory) -> Generator[Gate]:
         oauth=OAuth(issuers=[Issuer(issuer=ISSUER, jwks_file="unused.json")]),
         routes={
             "docs.example.com": Route(
-                scopes=["docs:read"], tools=tools, clients=RouteClients(allowed_ips=["127.0.0.1"])
+                scopes=["docs:read"],
+                tools=tools,
+                resources={
+                    "docs:///{+path}": None,
+                    "docs:///board/{+path}": Rule(claims={"department": ["board"]}),
+                },
+                clients=RouteClients(allowed_ips=["127.0.0.1"]),
             ),
             "wiki.example.com": Route(tools=["search_docs"]),
         },
@@ -95,13 +104,7 @@ def bearer(token: str) -> tuple[str, str]:
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.anyio
 async def test_the_official_client_lists_what_is_allowed_and_calls_it(gate: Gate, mode: str) -> None:
-    headers = dict([bearer(Token().mint()), ("host", "docs.example.com")])
-    async with (
-        httpx2.AsyncClient(headers=headers) as http_client,
-        Client(
-            streamable_http_client(f"http://127.0.0.1:{gate.port}/mcp", http_client=http_client), mode=mode
-        ) as client,
-    ):
+    async with official(gate, mode, Token()) as client:
         tools = await client.list_tools()
         result = await client.call_tool("search_docs", {"query": "tunnel"})
 
@@ -114,6 +117,80 @@ async def test_the_official_client_lists_what_is_allowed_and_calls_it(gate: Gate
         assert denied.value.error.code == -32602
         with pytest.raises(MCPError, match="Unknown tool: no_such_tool"):
             await client.call_tool("no_such_tool", {})
+
+
+@asynccontextmanager
+async def official(
+    gate: Gate, mode: Any, token: Token, host: str = "docs.example.com"
+) -> AsyncGenerator[Client]:
+    headers = dict([bearer(token.mint()), ("host", host)])
+    async with (
+        httpx2.AsyncClient(headers=headers) as http_client,
+        Client(
+            streamable_http_client(f"http://127.0.0.1:{gate.port}/mcp", http_client=http_client), mode=mode
+        ) as client,
+    ):
+        yield client
+
+
+PLAN = "docs:///board/plan.md"
+WIKI = Token(claims={"aud": "https://wiki.example.com/mcp"})
+BOARD = Token(claims={"department": ["board", "audit"]})
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.promise("hidden-equals-absent")
+@pytest.mark.anyio
+async def test_the_official_client_reads_what_is_meant_for_it_and_sees_no_more(gate: Gate, mode: str) -> None:
+    async with official(gate, mode, Token()) as client:
+        listed = {str(each.uri) for each in (await client.list_resources()).resources}
+        read = await client.read_resource("docs:///tunnels.md")
+
+        with pytest.raises(MCPError) as denied:
+            await client.read_resource(PLAN)
+        with pytest.raises(MCPError) as missing:
+            await client.read_resource("docs:///missing.md")
+    async with official(gate, mode, BOARD) as client:
+        listed_for_board = {str(each.uri) for each in (await client.list_resources()).resources}
+        read_by_board = await client.read_resource(PLAN)
+
+    assert "keeps no record" in str(read.contents)
+    assert (listed, listed_for_board - listed) == ({"docs:///tunnels.md"}, {PLAN})
+    assert "Nobody else" in str(read_by_board.contents)
+    assert denied.value.error.code == missing.value.error.code == -32602
+
+
+@pytest.mark.parametrize("mode", ["auto", "legacy"])
+@pytest.mark.promise("capabilities-cut")
+@pytest.mark.anyio
+async def test_the_official_client_learns_of_what_its_route_lists_alone(gate: Gate, mode: str) -> None:
+    offered: dict[str, set[str]] = {}
+    for host, token in (("docs.example.com", Token()), ("wiki.example.com", WIKI)):
+        async with official(gate, mode, token, host) as client:
+            capabilities = client.server_capabilities.model_dump(exclude_none=True)
+            offered[host] = {"tools", "resources", "prompts", "completions", "logging"} & set(capabilities)
+
+    assert offered == {"docs.example.com": {"tools", "resources"}, "wiki.example.com": {"tools"}}
+
+
+@pytest.mark.promise("era-kept")
+@pytest.mark.anyio
+async def test_a_client_of_both_eras_stays_in_the_modern_one_whatever_it_is_refused(gate: Gate) -> None:
+    carol = Token(claims={**WIKI.claims, "sub": "carol"})
+    async with official(gate, "auto", carol, "wiki.example.com") as client:
+        with pytest.raises(MCPError, match="Unknown tool: reindex_docs"):
+            await client.call_tool("reindex_docs", {})
+        with pytest.raises(MCPError, match="Method not found"):
+            await client.get_prompt("greet", {})
+        with pytest.raises(MCPError, match="Method not found"):
+            await client.read_resource("docs:///tunnels.md")
+        result = await client.call_tool("search_docs", {"query": "tunnel"})
+
+        assert client.protocol_version == "2026-07-28"
+    assert not result.is_error
+    who = {"issuer": ISSUER, "subject": "carol", "client_id": "agent"}
+    records = [each for each in gate.records.all if each["principal"] == who]
+    assert {record["protocol_version"] for record in records} == {"2026-07-28"}
 
 
 @pytest.mark.parametrize("request_of", [modern, legacy], ids=["2026-07-28", "2025-11-25"])

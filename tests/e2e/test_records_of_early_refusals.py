@@ -41,10 +41,19 @@ async def test_a_token_in_the_path_is_not_part_of_the_record() -> None:
     assert [each["path"] for each in records.all] == ["/mcp/[token]"]
 
 
-@pytest.mark.parametrize("host", ["DOCS.Example.com", "docs.example.com:443", "docs.example.com:8443"])
+@pytest.mark.parametrize(
+    ("host", "seen"),
+    [
+        pytest.param("DOCS.Example.com", "docs.example.com", id="in capitals"),
+        pytest.param("docs.example.com:443", "docs.example.com", id="with the port of HTTPS"),
+        pytest.param("docs.example.com:80", "docs.example.com", id="with the port of HTTP"),
+        pytest.param("DOCS.example.com:8443", "docs.example.com:8443", id="with the public port"),
+        pytest.param("docs.example.com:8080", "docs.example.com:8080", id="with the port connected to"),
+    ],
+)
 @pytest.mark.promise("judged-is-sent")
 @pytest.mark.anyio
-async def test_the_application_sees_the_host_that_was_judged(host: str) -> None:
+async def test_the_application_sees_the_host_that_was_judged(host: str, seen: str) -> None:
     spy = Spy()
     gate = protect(spy, POLICY, audit=Records(), keys_of=lambda _: StaticKeys(jwks("ES256")))
     headers, body = modern("tools/call", {"name": "search_docs", "arguments": {}})
@@ -54,4 +63,4 @@ async def test_the_application_sees_the_host_that_was_judged(host: str) -> None:
     reply = await call(gate, http_scope(headers=headers), body)
 
     assert reply.status == 200
-    assert spy.seen_headers["host"] == "docs.example.com"
+    assert spy.seen_headers["host"] == seen

@@ -1,26 +1,28 @@
 import json
 import logging
-from collections.abc import Coroutine, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
-from hypothesis import example, given
-from hypothesis import strategies as st
 
-from tests.support.asgi import Reply, Spy, call, http_scope, reply_of
+from tests.support.asgi import Reply, call, http_scope
 from tests.support.audit import Records
 from tests.support.mcp import legacy, modern
-from tunnelgate import AuditLog, Reason, ToolAllowlist
-from tunnelgate.answers import DEFAULT_MAX_ANSWER, AnswerGuard
+from tunnelgate import AuditLog, ToolAllowlist
+from tunnelgate.answers import DEFAULT_MAX_ANSWER
 from tunnelgate.asgi import ASGIApp, Message, Receive, Scope, Send
-from tunnelgate.exchange import exchange_of
+from tunnelgate.body import READ_ASIDE
+from tunnelgate.handles import Handles
 from tunnelgate.handover import Handover
+from tunnelgate.sealing import MIN_KEY, Sealer
 
 JSON = (b"content-type", b"application/json")
 STREAM = (b"content-type", b"text/event-stream")
 OK = b'{"jsonrpc":"2.0","id":1,"result":{}}'
 ERAS = [pytest.param(legacy, id="legacy"), pytest.param(modern, id="modern")]
 RawHeaders = Sequence[tuple[bytes, bytes]]
+SEALER = Sealer([b"k" * MIN_KEY])
+SECRET = "secret"
 
 
 class Scripted:
@@ -43,6 +45,20 @@ class Scripted:
             )
 
 
+def _gate(app: ASGIApp, *, max_answer: int = DEFAULT_MAX_ANSWER) -> ToolAllowlist:
+    return ToolAllowlist(
+        Handover(app), tools=["safe_tool"], log_level="error", sealer=SEALER, max_answer=max_answer
+    )
+
+
+def _handles(session: bytes = b"") -> Handles:
+    """Return the handles of whom the gate of these tests asks for, who is nobody in particular."""
+    handles = Handles(SEALER, None, None)
+    if session:
+        handles.session(session)
+    return handles
+
+
 async def _ask(
     app: ASGIApp,
     *,
@@ -54,7 +70,7 @@ async def _ask(
 ) -> Reply:
     params = {"name": "safe_tool"} if method == "tools/call" else None
     headers, body = era(method, params, message_id=message_id)
-    gate: ASGIApp = ToolAllowlist(Handover(app), tools=["safe_tool"], max_answer=max_answer)
+    gate: ASGIApp = _gate(app, max_answer=max_answer)
     if sink is not None:
         gate = AuditLog(gate, sink=sink)
     return await call(gate, http_scope(headers=headers), body)
@@ -92,8 +108,8 @@ def _check_bad_gateway(reply: Reply, message_id: Any = 1) -> None:
         ),
         pytest.param(
             b'{"jsonrpc":"2.0","id":null,"error":{"code":-32700,"message":"x"}}',
-            b'{"jsonrpc":"2.0","id":null,"error":{"code":-32700,"message":"x"}}',
-            id="an error in answer to nobody",
+            b'{"jsonrpc":"2.0","id":1,"error":{"code":-32700,"message":"x"}}',
+            id="an error in answer to nobody, which names the question then",
         ),
     ],
 )
@@ -108,7 +124,33 @@ async def test_an_answer_to_the_question_is_passed_on_in_its_canonical_form(
     assert reply.header("content-length") == str(len(passed))
 
 
-SECRET = "secret"
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        pytest.param(b"9007199254740993", b"9007199254740993", id="an integer that is no double"),
+        pytest.param(b"18446744073709551615", b"18446744073709551615", id="the largest of 64 bits"),
+        pytest.param(b"-9223372036854775808", b"-9223372036854775808", id="the smallest of 64 bits"),
+        pytest.param(b'"\\ud800"', '"\ufffd"'.encode(), id="an unpaired surrogate, which is replaced"),
+        pytest.param(b'"a\\uDC00b"', '"a\ufffdb"'.encode(), id="the other half of a pair"),
+        pytest.param(b'{"\\udfff":1}', '{"\ufffd":1}'.encode(), id="an unpaired surrogate in a name"),
+        pytest.param(
+            b'"\\ud83d\\udc19"', '"\U0001f419"'.encode(), id="both halves of a pair, which are a letter"
+        ),
+    ],
+)
+@pytest.mark.parametrize("form", [JSON, STREAM], ids=["JSON", "a stream"])
+@pytest.mark.parametrize("era", ERAS)
+@pytest.mark.anyio
+async def test_what_a_client_only_shows_may_be_what_no_client_may_send(
+    said: bytes, told: bytes, form: tuple[bytes, bytes], era: Any
+) -> None:
+    body, passed = (OK.replace(b"{}", b'{"x":' + each + b"}") for each in (said, told))
+    if form is STREAM:
+        body, passed = (b"data: " + each + b"\n\n" for each in (body, passed))
+
+    reply = await _ask(Scripted(body, headers=[form]), era=era)
+
+    assert (reply.status, reply.body) == (200, passed)
 
 
 @pytest.mark.promise("answer-fits")
@@ -142,9 +184,12 @@ SECRET = "secret"
         pytest.param(b"\xef\xbb\xbf" + OK, id="a byte order mark"),
         pytest.param(OK.decode().encode("utf-16"), id="UTF-16"),
         pytest.param(OK.replace(b"{}", b'{"x":"\xff"}'), id="octets that are not UTF-8"),
-        pytest.param(OK.replace(b"{}", b'{"x":"\\ud800"}'), id="an unpaired surrogate"),
+        pytest.param(
+            OK.replace(b"{}", b'{"\\ud800":1,"\\udfff":2}'), id="two members that are one without surrogates"
+        ),
         pytest.param(OK.replace(b"{}", b'{"x":NaN}'), id="NaN"),
-        pytest.param(OK.replace(b"{}", b'{"x":9007199254740993}'), id="an integer that is no double"),
+        pytest.param(OK.replace(b"{}", b'{"x":18446744073709551616}'), id="an integer of more than 64 bits"),
+        pytest.param(OK.replace(b"{}", b'{"x":-9223372036854775809}'), id="the same below zero"),
         pytest.param(OK.replace(b"{}", b'{"x":' + b"[" * 70 + b"]" * 70 + b"}"), id="70 levels"),
         pytest.param(b"", id="nothing"),
         pytest.param(b"<html>secret</html>", id="a page"),
@@ -241,11 +286,107 @@ async def test_an_answer_that_is_given_a_length_keeps_no_transfer_coding(coding:
     assert "transfer-encoding" not in names
 
 
-@pytest.mark.anyio
-async def test_other_headers_of_an_answer_are_passed_on() -> None:
-    reply = await _ask(Scripted(OK, headers=[JSON, (b"mcp-session-id", b"1"), (b"x-more", b"2")]))
+PASSED: RawHeaders = (
+    (b"allow", b"POST"),
+    (b"cache-control", b"no-cache, no-transform"),
+    (b"content-language", b"en"),
+    (b"retry-after", b"7"),
+    (b"x-accel-buffering", b"no"),
+)
+NOT_PASSED: RawHeaders = (
+    (b"access-control-allow-origin", b"*"),
+    (b"age", b"1"),
+    (b"alt-svc", b'h3=":443"'),
+    (b"connection", b"close"),
+    (b"content-disposition", b"attachment"),
+    (b"content-encoding", b"identity"),
+    (b"content-length", b"7"),
+    (b"date", b"Sun, 22 Nov 2026 10:00:00 GMT"),
+    (b"etag", b'"1"'),
+    (b"link", b"</x>; rel=preload"),
+    (b"location", b"https://evil.example/"),
+    (b"mcp-protocol-version", b"2025-11-25"),
+    (b"proxy-authenticate", b"Basic"),
+    (b"refresh", b"0"),
+    (b"server", b"x"),
+    (b"set-cookie", b"a=b"),
+    (b"strict-transport-security", b"max-age=1"),
+    (b"trailer", b"x"),
+    (b"transfer-encoding", b"chunked"),
+    (b"upgrade", b"h2c"),
+    (b"www-authenticate", b'Bearer resource_metadata="https://evil.example/"'),
+    (b"x-forwarded-for", b"10.0.0.1"),
+    (b"x-request-id", b"of the server"),
+)
 
-    assert (reply.header("mcp-session-id"), reply.header("x-more")) == ("1", "2")
+
+@pytest.mark.parametrize("form", [JSON, STREAM], ids=["JSON", "a stream"])
+@pytest.mark.parametrize("status", [200, 404], ids=["a success", "a refusal"])
+@pytest.mark.parametrize("era", ERAS)
+@pytest.mark.anyio
+async def test_of_the_headers_of_an_answer_those_that_are_listed_are_passed_on(
+    form: tuple[bytes, bytes], status: int, era: Any
+) -> None:
+    body = OK if form is JSON else b"data: " + OK + b"\n\n"
+    capitals = [(name.title(), value) for name, value in (*PASSED, *NOT_PASSED)]
+
+    reply = await _ask(Scripted(body, headers=[form, *capitals], status=status), era=era)
+
+    own = {"content-length", "content-type", "x-request-id"}
+    assert reply.status == status
+    assert {name: value for name, value in reply.headers if name not in own} == {
+        name.decode(): value.decode() for name, value in PASSED
+    }
+    assert (reply.header("x-request-id") or "").isalnum()
+
+
+@pytest.mark.parametrize("value", [b"public, max-age=3600", b"max-age=3600, Public", b"s-maxage=60"])
+@pytest.mark.parametrize("form", [JSON, STREAM], ids=["JSON", "a stream"])
+@pytest.mark.anyio
+async def test_no_cache_on_the_way_is_told_to_keep_for_everybody_what_was_judged_for_one(
+    value: bytes, form: tuple[bytes, bytes]
+) -> None:
+    body = OK if form is JSON else b"data: " + OK + b"\n\n"
+
+    reply = await _ask(Scripted(body, headers=[form, (b"cache-control", value)]))
+
+    control = (reply.header("cache-control") or "").lower()
+    assert "public" not in control
+    assert "s-maxage" not in control
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        pytest.param(b"Application/JSON; charset=UTF-8", "application/json", id="JSON in capitals"),
+        pytest.param(b'application/json; x="y"', "application/json", id="JSON with a parameter"),
+        pytest.param(b"Text/Event-Stream; charset=utf-8", "text/event-stream", id="a stream"),
+    ],
+)
+@pytest.mark.anyio
+async def test_what_form_an_answer_has_is_said_anew_and_without_parameters(said: bytes, told: str) -> None:
+    body = OK if told == "application/json" else b"data: " + OK + b"\n\n"
+
+    reply = await _ask(Scripted(body, headers=[(b"content-type", said)]))
+
+    assert (reply.status, reply.header("content-type"), reply.body) == (200, told, body)
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        pytest.param((b"retry-after", b"7\r\nx-evil: 1"), id="a line end in a header that is passed on"),
+        pytest.param((b"x-other", b"a\0b"), id="a NUL in one that is not"),
+        pytest.param((b"cache-control", b"no-cache\x7f"), id="DEL"),
+        pytest.param((b"mcp-session-id", b"s1\n"), id="a line end in the name of a session"),
+    ],
+)
+@pytest.mark.parametrize("status", [200, 404])
+@pytest.mark.anyio
+async def test_an_answer_with_a_control_character_in_its_head_is_a_bad_gateway(
+    header: tuple[bytes, bytes], status: int
+) -> None:
+    _check_bad_gateway(await _ask(Scripted(OK, headers=[JSON, header], status=status)))
 
 
 @pytest.mark.parametrize(
@@ -270,48 +411,342 @@ async def test_an_answer_is_bounded_however_it_comes(sizes: list[int], max_answe
     assert reply.body == body or status == 502
 
 
+# Statuses
+
+ERROR = b'{"jsonrpc":"2.0","id":1,"error":{"code":-32600,"message":"Session not found"}}'
+PAGE = b"<html>secret</html>"
+
+
+def _check_relayed(reply: Reply, status: int, message_id: Any = 1) -> None:
+    assert reply.status == status
+    assert reply.header("content-type") == "application/json"
+    assert reply.header("content-length") == str(len(reply.body))
+    assert reply.json() == {
+        "jsonrpc": "2.0",
+        "id": message_id,
+        "error": {
+            "code": -32600,
+            "message": "The server refused the request",
+            "data": {"requestId": reply.header("x-request-id")},
+        },
+    }
+
+
+@pytest.mark.parametrize("status", [200, 202, 299])
+@pytest.mark.parametrize("era", ERAS)
+@pytest.mark.anyio
+async def test_a_success_without_an_answer_is_a_bad_gateway(status: int, era: Any) -> None:
+    _check_bad_gateway(await _ask(Scripted(b"", headers=[], status=status), era=era))
+
+
 @pytest.mark.parametrize(
-    ("status", "body", "answered"),
+    "status",
     [
-        pytest.param(202, b"", 202, id="a notification that was taken"),
-        pytest.param(400, b"", 400, id="a notification that was not"),
+        pytest.param(100, id="an interim answer"),
+        pytest.param(101, id="another protocol"),
+        pytest.param(103, id="an early hint"),
+        pytest.param(204, id="no content"),
+        pytest.param(205, id="no content, and a form that is reset"),
+        pytest.param(600, id="a status that HTTP does not have"),
+        pytest.param(999, id="the last that could be written"),
+    ],
+)
+@pytest.mark.parametrize("form", [JSON, STREAM], ids=["JSON", "a stream"])
+@pytest.mark.anyio
+async def test_a_status_after_which_nobody_reads_an_answer_has_none(
+    status: int, form: tuple[bytes, bytes]
+) -> None:
+    body = OK if form is JSON else b"data: " + OK + b"\n\n"
+
+    _check_bad_gateway(await _ask(Scripted(body, headers=[form], status=status)))
+
+
+@pytest.mark.parametrize("status", [300, 301, 302, 303, 304, 307, 308, 399])
+@pytest.mark.parametrize("body", [b"", OK, PAGE], ids=["without a body", "with an answer", "with a page"])
+@pytest.mark.parametrize("era", ERAS)
+@pytest.mark.anyio
+async def test_a_client_is_sent_nowhere_else(status: int, body: bytes, era: Any) -> None:
+    elsewhere = (b"location", b"https://evil.example/secret")
+
+    reply = await _ask(Scripted(body, headers=[JSON, elsewhere], status=status), era=era)
+
+    _check_bad_gateway(reply)
+    assert reply.header("location") is None
+
+
+REFUSING = [400, 402, 404, 405, 429, 499]
+
+
+@pytest.mark.parametrize("status", REFUSING)
+@pytest.mark.parametrize(
+    ("body", "headers"),
+    [
+        pytest.param(b"", [], id="without a body"),
+        pytest.param(PAGE, [(b"content-type", b"text/html")], id="with a page"),
+        pytest.param(b"secret", [(b"content-type", b"text/plain")], id="with a text"),
+        pytest.param(ERROR[:-1] + b',"secret":1}', [JSON], id="with an error that cannot be read"),
+        pytest.param(ERROR.replace(b'"id":1', b'"id":2'), [JSON], id="with an error for another question"),
+        pytest.param(b'{"error":"secret"}', [JSON], id="with JSON that is no message"),
+        pytest.param(b"data: " + ERROR + b"\n\n", [STREAM], id="with a stream"),
+        pytest.param(
+            b'{"jsonrpc":"2.0","method":"notifications/message","params":{"level":"alert","data":"secret"}}',
+            [JSON],
+            id="with a notification",
+        ),
+        pytest.param(
+            b'{"jsonrpc":"2.0","id":1,"result":{"secret":1}}', [JSON], id="with a result, which is no refusal"
+        ),
+    ],
+)
+@pytest.mark.parametrize("era", ERAS)
+@pytest.mark.anyio
+async def test_a_refusal_of_the_server_keeps_its_status_and_is_told_in_words_of_the_protocol(
+    status: int, body: bytes, headers: RawHeaders, era: Any
+) -> None:
+    records = Records()
+
+    reply = await _ask(Scripted(body, headers=headers, status=status), era=era, sink=records)
+
+    _check_relayed(reply, status)
+    assert SECRET not in repr(reply)
+    assert records.verdicts == [("allow", None)]
+
+
+@pytest.mark.parametrize("status", [*REFUSING, 500, 501, 503, 504, 599])
+@pytest.mark.parametrize(
+    "headers",
+    [
+        pytest.param([JSON], id="as JSON"),
+        pytest.param([], id="as nothing in particular"),
+        pytest.param([(b"content-type", b"text/plain")], id="as a text"),
+        pytest.param([JSON, JSON], id="as JSON, twice"),
+    ],
+)
+@pytest.mark.parametrize("era", ERAS)
+@pytest.mark.anyio
+async def test_an_error_of_the_server_is_passed_on_with_its_status(
+    status: int, headers: RawHeaders, era: Any
+) -> None:
+    reply = await _ask(Scripted(ERROR, headers=headers, status=status), era=era)
+
+    assert (reply.status, reply.body) == (status, ERROR)
+    assert reply.header("content-type") == "application/json"
+
+
+@pytest.mark.anyio
+async def test_an_error_of_the_server_names_the_question_if_it_named_none() -> None:
+    unnamed = ERROR.replace(b'"id":1', b'"id":null')
+
+    reply = await _ask(Scripted(unnamed, status=400), message_id="a")
+
+    assert reply.json() == {**json.loads(ERROR), "id": "a"}
+
+
+@pytest.mark.parametrize("status", [401, 403, 407])
+@pytest.mark.parametrize("body", [b"", ERROR, PAGE], ids=["without a body", "with an error", "with a page"])
+@pytest.mark.parametrize("era", ERAS)
+@pytest.mark.anyio
+async def test_what_a_server_says_about_the_credentials_of_the_gate_is_not_told_to_the_client(
+    status: int, body: bytes, era: Any
+) -> None:
+    challenge = (b"www-authenticate", b'Bearer resource_metadata="https://evil.example/secret"')
+
+    reply = await _ask(Scripted(body, headers=[JSON, challenge], status=status), era=era)
+
+    _check_bad_gateway(reply)
+    assert reply.header("www-authenticate") is None
+
+
+@pytest.mark.parametrize("status", [500, 502, 503, 599])
+@pytest.mark.parametrize(
+    "body", [b"", PAGE, ERROR[:-1]], ids=["without a body", "with a page", "with half an error"]
+)
+@pytest.mark.parametrize("era", ERAS)
+@pytest.mark.anyio
+async def test_a_failure_that_says_nothing_readable_is_a_bad_gateway(
+    status: int, body: bytes, era: Any
+) -> None:
+    reply = await _ask(Scripted(body, status=status), era=era)
+
+    _check_bad_gateway(reply)
+    assert SECRET not in repr(reply)
+
+
+@pytest.mark.parametrize("size", [1, 1000])
+@pytest.mark.anyio
+async def test_a_refusal_is_bounded_as_an_answer_is(size: int) -> None:
+    chunks = [ERROR[start : start + size] for start in range(0, len(ERROR), size)]
+
+    fits = await _ask(Scripted(*chunks, status=404), max_answer=len(ERROR))
+    exceeds = await _ask(Scripted(*chunks, status=404), max_answer=len(ERROR) - 1)
+
+    assert (fits.status, fits.body) == (404, ERROR)
+    _check_bad_gateway(exceeds)
+
+
+@pytest.mark.anyio
+async def test_that_and_why_a_refusal_was_told_in_other_words_is_logged(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    with caplog.at_level(logging.INFO, "tunnelgate"):
+        reply = await _ask(Scripted(PAGE, status=404))
+
+    (message,) = [record.getMessage() for record in caplog.records if "refused" in record.getMessage()]
+    assert message.startswith(f"request {reply.header('x-request-id')}: the server refused it: ")
+    assert SECRET not in message
+
+
+# What needs no answer
+
+INITIALIZED = b'{"jsonrpc":"2.0","method":"notifications/initialized"}'
+
+
+async def _tell(app: ASGIApp) -> Reply:
+    return await call(_gate(app), http_scope(headers=legacy("ping")[0]), INITIALIZED)
+
+
+async def _end(app: ASGIApp) -> Reply:
+    session = ("mcp-session-id", _handles().session(b"s1"))
+    return await call(_gate(app), http_scope("DELETE", headers=[("host", "docs.example.com"), session]))
+
+
+UNANSWERED = [pytest.param(_tell, id="a notification"), pytest.param(_end, id="the end of a session")]
+
+
+@pytest.mark.parametrize("ask", UNANSWERED)
+@pytest.mark.parametrize("status", [200, 202, 204])
+@pytest.mark.parametrize(
+    ("body", "headers"),
+    [
+        pytest.param(b"", [], id="nothing"),
+        pytest.param(b"", [JSON], id="nothing, said to be JSON"),
+        pytest.param(b"secret", [(b"content-type", b"text/plain")], id="a text"),
+        pytest.param(OK.replace(b"{}", b'{"secret":1}'), [JSON], id="an answer to nothing"),
+        pytest.param(b"data: secret\n\n", [STREAM], id="a stream"),
+        pytest.param(b"secret", [JSON, JSON, (b"content-encoding", b"gzip")], id="anything at all"),
     ],
 )
 @pytest.mark.anyio
-async def test_a_notification_needs_no_answer(status: int, body: bytes, answered: int) -> None:
-    message = b'{"jsonrpc":"2.0","method":"notifications/initialized"}'
-    app = ToolAllowlist(Scripted(body, headers=[], status=status), tools=["safe_tool"])
+async def test_what_needs_no_answer_gets_none_whatever_the_server_says(
+    ask: Any, status: int, body: bytes, headers: RawHeaders
+) -> None:
+    reply = await ask(Scripted(body, b"secret", headers=headers, status=status))
 
-    reply = await call(app, http_scope(headers=legacy("ping")[0]), message)
+    assert (reply.status, reply.body) == (status, b"")
+    assert reply.header("content-type") is None
 
-    assert (reply.status, reply.body, reply.header("content-length")) == (answered, b"", "0")
+
+@pytest.mark.parametrize("ask", UNANSWERED)
+@pytest.mark.parametrize(("status", "length"), [(202, "0"), (204, None)])
+@pytest.mark.anyio
+async def test_nothing_has_the_length_zero_unless_it_is_no_content_which_has_no_length(
+    ask: Any, status: int, length: str | None
+) -> None:
+    # RFC 9110 section 8.6: no Content-Length in a 204.
+    assert (await ask(Scripted(b"", headers=[], status=status))).header("content-length") == length
+
+
+@pytest.mark.parametrize("ask", UNANSWERED)
+@pytest.mark.anyio
+async def test_what_needs_no_answer_may_have_no_content_that_resets_a_form(ask: Any) -> None:
+    reply = await ask(Scripted(b"secret", headers=[JSON], status=205))
+
+    assert (reply.status, reply.body, reply.header("content-length")) == (205, b"", None)
+
+
+@pytest.mark.parametrize("ask", UNANSWERED)
+@pytest.mark.parametrize("status", [101, 302, 401, 403, 407, 500])
+@pytest.mark.anyio
+async def test_what_needs_no_answer_can_fail_as_anything_else(ask: Any, status: int) -> None:
+    reply = await ask(Scripted(b"secret", headers=[], status=status))
+
+    _check_bad_gateway(reply, None)
+
+
+@pytest.mark.parametrize("ask", UNANSWERED)
+@pytest.mark.parametrize("status", [400, 404, 405])
+@pytest.mark.anyio
+async def test_what_needs_no_answer_can_be_refused_as_anything_else(ask: Any, status: int) -> None:
+    reply = await ask(Scripted(b"secret", headers=[(b"allow", b"GET, POST")], status=status))
+
+    _check_relayed(reply, status, None)
+    assert reply.header("allow") == "GET, POST"
+
+
+# Sessions
+
+
+@pytest.mark.parametrize("form", [JSON, STREAM], ids=["JSON", "a stream"])
+@pytest.mark.anyio
+async def test_a_session_has_another_name_for_its_client(form: tuple[bytes, bytes]) -> None:
+    body = OK if form is JSON else b"data: " + OK + b"\n\n"
+
+    reply = await _ask(Scripted(body, headers=[form, (b"Mcp-Session-Id", b"s1")]))
+
+    handle = reply.header("mcp-session-id") or ""
+    assert "s1" not in handle
+    assert _handles().enter(handle) == "s1"
+
+
+@pytest.mark.parametrize("form", [JSON, STREAM], ids=["JSON", "a stream"])
+@pytest.mark.parametrize(
+    "names", [[b"s1"], [b"not visible"], [b"x" * 5000]], ids=["one", "one that is none", "a long one"]
+)
+@pytest.mark.anyio
+async def test_the_modern_era_has_no_sessions(names: list[bytes], form: tuple[bytes, bytes]) -> None:
+    body = OK if form is JSON else b"data: " + OK + b"\n\n"
+    headers = [form, *((b"mcp-session-id", name) for name in names)]
+
+    reply = await _ask(Scripted(body, headers=headers), era=modern)
+
+    assert (reply.status, reply.body) == (200, body)
+    assert reply.header("mcp-session-id") is None
+
+
+@pytest.mark.parametrize("form", [JSON, STREAM], ids=["JSON", "a stream"])
+@pytest.mark.parametrize("status", [200, 202, 404, 503])
+@pytest.mark.parametrize("era", ERAS)
+@pytest.mark.anyio
+async def test_two_sessions_are_none_of_which_could_be_told_in_any_era(
+    form: tuple[bytes, bytes], status: int, era: Any
+) -> None:
+    body = OK if form is JSON else b"data: " + OK + b"\n\n"
+    headers = [form, (b"mcp-session-id", b"s1"), (b"Mcp-Session-Id", b"s2")]
+
+    _check_bad_gateway(await _ask(Scripted(body, headers=headers, status=status), era=era))
 
 
 @pytest.mark.parametrize(
-    ("status", "answered"),
+    "names",
     [
-        pytest.param(200, 502, id="a success without an answer"),
-        pytest.param(204, 502, id="no content"),
-        pytest.param(299, 502, id="the last of the successes"),
-        pytest.param(307, 307, id="the way to another place"),
-        pytest.param(404, 404, id="a session that is not known any more"),
-        pytest.param(500, 500, id="a failure"),
+        pytest.param([b"s1", b"s2"], id="two"),
+        pytest.param([b"s1", b"s1"], id="the same twice"),
+        pytest.param([b""], id="an empty one"),
+        pytest.param([b"a b"], id="one with a space"),
+        pytest.param([b"\xe9"], id="one that is not ASCII"),
+        pytest.param([b"x" * 5000], id="one that is too long"),
     ],
 )
+@pytest.mark.parametrize("form", [JSON, STREAM], ids=["JSON", "a stream"])
 @pytest.mark.anyio
-async def test_a_request_needs_an_answer_unless_it_failed(status: int, answered: int) -> None:
-    reply = await _ask(Scripted(b"", headers=[], status=status))
+async def test_an_answer_names_one_session_that_can_be_named(
+    names: list[bytes], form: tuple[bytes, bytes]
+) -> None:
+    body = OK if form is JSON else b"data: " + OK + b"\n\n"
+    headers = [form, *((b"mcp-session-id", name) for name in names)]
 
-    assert reply.status == answered
+    reply = await _ask(Scripted(body, headers=headers))
+
+    _check_bad_gateway(reply)
+    assert reply.header("mcp-session-id") is None
 
 
+@pytest.mark.parametrize("status", [400, 404, 503])
 @pytest.mark.anyio
-async def test_a_failure_may_say_what_failed_in_json_rpc() -> None:
-    body = b'{"jsonrpc":"2.0","id":1,"error":{"code":-32600,"message":"Session not found"}}'
+async def test_what_is_refused_begins_no_session(status: int) -> None:
+    reply = await _ask(Scripted(ERROR, headers=[JSON, (b"mcp-session-id", b"s1")], status=status))
 
-    reply = await _ask(Scripted(body, status=404))
-
-    assert (reply.status, reply.body) == (404, body)
+    assert (reply.status, reply.header("mcp-session-id")) == (status, None)
 
 
 @pytest.mark.anyio
@@ -341,6 +776,113 @@ async def test_after_the_end_of_an_answer_nothing_more_is_passed_on(form: tuple[
     assert (reply.status, reply.body) == (200, body)
 
 
+# Answers that never come to an end
+
+
+async def _nothing(_scope: Scope, receive: Receive, _send: Send) -> None:
+    await receive()
+
+
+async def _a_head(_scope: Scope, receive: Receive, send: Send) -> None:
+    await receive()
+    await send({"type": "http.response.start", "status": 200, "headers": [JSON]})
+
+
+async def _a_refusing_head(_scope: Scope, receive: Receive, send: Send) -> None:
+    await receive()
+    await send({"type": "http.response.start", "status": 404, "headers": [JSON]})
+
+
+async def _half(_scope: Scope, receive: Receive, send: Send) -> None:
+    await receive()
+    await send({"type": "http.response.start", "status": 200, "headers": [JSON]})
+    await send({"type": "http.response.body", "body": OK[:-5], "more_body": True})
+
+
+async def _all_but_the_end(_scope: Scope, receive: Receive, send: Send) -> None:
+    await receive()
+    await send({"type": "http.response.start", "status": 200, "headers": [JSON]})
+    await send({"type": "http.response.body", "body": OK, "more_body": True})
+
+
+ENDLESS = [
+    pytest.param(_nothing, id="at once"),
+    pytest.param(_a_head, id="after the head"),
+    pytest.param(_a_refusing_head, id="after the head of a refusal"),
+    pytest.param(_half, id="in the middle"),
+    pytest.param(_all_but_the_end, id="without saying that this was all"),
+]
+
+
+@pytest.mark.parametrize("app", ENDLESS)
+@pytest.mark.parametrize("era", ERAS)
+@pytest.mark.anyio
+async def test_an_application_that_ends_before_its_answer_does_is_a_bad_gateway(
+    app: ASGIApp, era: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    records = Records()
+
+    reply = await _ask(app, era=era, sink=records)
+
+    _check_bad_gateway(reply)
+    assert records.verdicts == [("allow", None)]
+    assert "it ended too soon" in caplog.text
+
+
+@pytest.mark.parametrize("ask", UNANSWERED)
+@pytest.mark.anyio
+async def test_also_what_needs_no_answer_needs_an_end(ask: Any) -> None:
+    _check_bad_gateway(await ask(_nothing), None)
+
+
+@pytest.mark.parametrize("ask", UNANSWERED)
+@pytest.mark.anyio
+async def test_what_needs_no_answer_ends_with_its_head(ask: Any) -> None:
+    reply = await ask(_a_head)
+
+    assert (reply.status, reply.body) == (200, b"")
+
+
+@pytest.mark.parametrize("app", ENDLESS)
+@pytest.mark.anyio
+async def test_an_application_that_fails_before_its_answer_ends_is_a_failure_and_not_an_answer(
+    app: ASGIApp,
+) -> None:
+    async def failing(scope: Scope, receive: Receive, send: Send) -> None:
+        await app(scope, receive, send)
+        raise ZeroDivisionError
+
+    headers, body = legacy("tools/call", {"name": "safe_tool"})
+    incoming: list[Message] = [{"type": "http.request", "body": body}]
+    sent: list[Message] = []
+
+    async def receive() -> Message:
+        return incoming.pop(0)
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    with pytest.raises(ZeroDivisionError):
+        await _gate(failing)(http_scope(headers=headers), receive, send)
+
+    assert sent == []
+
+
+@pytest.mark.anyio
+async def test_an_application_that_ends_because_its_client_went_away_leaves_no_half_answer() -> None:
+    heard: list[str] = []
+
+    async def patient(_scope: Scope, receive: Receive, send: Send) -> None:
+        await receive()
+        await send({"type": "http.response.start", "status": 200, "headers": [JSON]})
+        heard.append((await receive())["type"])
+
+    reply = await _ask(patient)
+
+    _check_bad_gateway(reply)
+    assert heard == ["http.disconnect"]
+
+
 @pytest.mark.anyio
 async def test_a_message_that_is_neither_head_nor_body_is_not_passed_on() -> None:
     async def with_files(scope: Scope, receive: Receive, send: Send) -> None:
@@ -362,7 +904,7 @@ async def test_why_an_answer_was_not_passed_on_is_logged_with_the_request(
 
     (record,) = caplog.records
     assert record.getMessage() == (
-        f"request {reply.header('x-request-id')}: answer-not-valid: media type text/html"
+        f"request {reply.header('x-request-id')}: answer-not-valid: media type 'text/html'"
     )
 
 
@@ -370,6 +912,8 @@ async def test_why_an_answer_was_not_passed_on_is_logged_with_the_request(
 
 LIST = b'{"jsonrpc":"2.0","id":1,"result":{"tools":[{"name":"safe_tool"},{"name":"danger_tool"}]}}'
 FILTERED = b'{"jsonrpc":"2.0","id":1,"result":{"tools":[{"name":"safe_tool"}]}}'
+# What a modern client is told besides: nobody else may keep it.
+FILTERED_FOR = {legacy: FILTERED, modern: FILTERED.replace(b"]}}", b'],"cacheScope":"private"}}')}
 
 
 @pytest.mark.parametrize(
@@ -447,310 +991,35 @@ async def test_a_list_in_a_stream_is_filtered_however_it_is_written_and_cut(
     reply = await _ask(Scripted(*chunks, headers=[STREAM]), era=era, method="tools/list")
 
     assert (reply.status, reply.header("content-type")) == (200, "text/event-stream")
-    assert reply.body == b"event: message\ndata: " + FILTERED + b"\n\n"
+    assert reply.body == b"event: message\ndata: " + FILTERED_FOR[era] + b"\n\n"
 
 
-# Streams
+# Large answers, which are read aside
 
 
-@pytest.mark.parametrize(
-    "rest",
-    [
-        pytest.param(b"data: " + LIST, id="a line without an end"),
-        pytest.param(b"data: " + LIST + b"\n", id="an event without its blank line"),
-        pytest.param(b"data: " + LIST + b"\r\n", id="the same with CRLF"),
-        pytest.param(b"event: danger_tool\n", id="a type alone"),
-        pytest.param(b": danger_tool", id="half a comment"),
-    ],
-)
-@pytest.mark.parametrize("size", [1, 1000])
+@pytest.mark.promise("listed-equals-callable")
+@pytest.mark.parametrize("form", [JSON, STREAM], ids=["JSON", "a stream"])
 @pytest.mark.anyio
-async def test_an_event_that_the_stream_ends_in_is_dropped(rest: bytes, size: int) -> None:
-    stream = b": hello\n\n" + rest
-    chunks = [stream[start : start + size] for start in range(0, len(stream), size)]
+async def test_a_large_list_is_filtered_like_a_small_one(form: tuple[bytes, bytes]) -> None:
+    names = ["safe_tool", *(f"danger_tool_{number}" for number in range(10_000))]
+    message = json.dumps({"jsonrpc": "2.0", "id": 1, "result": {"tools": [{"name": name} for name in names]}})
+    body = message.encode() if form is JSON else b"data: " + message.encode() + b"\n\n"
+    assert len(body) > READ_ASIDE
 
-    reply = await _ask(Scripted(*chunks, headers=[STREAM]), method="tools/list")
+    reply = await _ask(Scripted(body, headers=[form]), method="tools/list")
 
-    assert reply.body == b": hello\n\n"
+    assert reply.body == (FILTERED if form is JSON else b"data: " + FILTERED + b"\n\n")
 
 
-@pytest.mark.parametrize(
-    ("event", "passed"),
-    [
-        pytest.param(b": ping\n\n", b": ping\n\n", id="a comment"),
-        pytest.param(b":\n\n", b":\n\n", id="an empty comment"),
-        pytest.param(
-            b"id: 7\nretry: 100\ndata:\n\n", b"id: 7\nretry: 100\ndata: \n\n", id="an event to resume from"
-        ),
-        pytest.param(
-            b'data: {"jsonrpc":"2.0", "method":"notifications/progress","params":{"progress":1}}\n\n',
-            b'data: {"jsonrpc":"2.0","method":"notifications/progress","params":{"progress":1}}\n\n',
-            id="a notification",
-        ),
-        pytest.param(
-            b'data: {"jsonrpc":"2.0","id":9,"method":"elicitation/create","params":{}}\n\n',
-            b'data: {"jsonrpc":"2.0","id":9,"method":"elicitation/create","params":{}}\n\n',
-            id="a question of the server",
-        ),
-        pytest.param(b"data: " + OK + b"\n\n", b"data: " + OK + b"\n\n", id="the answer"),
-    ],
-)
-@pytest.mark.parametrize("era", ERAS)
+@pytest.mark.parametrize("form", [JSON, STREAM], ids=["JSON", "a stream"])
 @pytest.mark.anyio
-async def test_what_belongs_to_an_answer_in_a_stream_is_passed_on(
-    event: bytes, passed: bytes, era: Any
+async def test_a_large_answer_to_another_question_is_refused_like_a_small_one(
+    form: tuple[bytes, bytes],
 ) -> None:
-    reply = await _ask(Scripted(event, b"", headers=[STREAM, (b"content-length", b"7")]), era=era)
+    message = OK.replace(b'"id":1', b'"id":2').replace(b"{}", b'{"secret":"' + b"x" * READ_ASIDE + b'"}')
+    body = message if form is JSON else b"data: " + message + b"\n\n"
 
-    assert (reply.status, reply.body) == (200, passed)
-    assert reply.header("content-length") is None
+    reply = await _ask(Scripted(body, headers=[form]))
 
-
-def _event_lines(event: bytes) -> dict[str, str]:
-    return dict(line.split(": ", 1) for line in event.decode().splitlines())
-
-
-@pytest.mark.parametrize(
-    "data",
-    [
-        pytest.param(OK.replace(b'"id":1', b'"id":2'), id="another id"),
-        pytest.param(OK[:-1] + b',"result":{"secret":1}}', id="two results"),
-        pytest.param(b"[" + OK + b"]", id="a batch"),
-        pytest.param(b"secret", id="no JSON"),
-        pytest.param(b"/messages?session=secret", id="what the older transport sends"),
-        pytest.param(OK + OK, id="two answers"),
-        pytest.param(b" ", id="a space"),
-    ],
-)
-@pytest.mark.parametrize("era", ERAS)
-@pytest.mark.anyio
-async def test_an_event_that_is_not_an_answer_becomes_one_error_and_the_end(data: bytes, era: Any) -> None:
-    records = Records()
-    app = Scripted(
-        b": hello\n\n",
-        b"data: " + data + b"\n\n",
-        b"data: " + OK + b"\n\n",
-        b": secret\n\n",
-        headers=[STREAM],
-    )
-
-    reply = await _ask(app, era=era, sink=records)
-
-    hello, error, end = reply.body.split(b"\n\n")
-    assert (reply.status, hello, end) == (200, b": hello", b"")
-    fields = _event_lines(error)
-    assert fields["event"] == "message"
-    assert json.loads(fields["data"]) == {
-        "jsonrpc": "2.0",
-        "id": 1,
-        "error": {
-            "code": -32603,
-            "message": "The server's answer was not valid",
-            "data": {"requestId": reply.header("x-request-id")},
-        },
-    }
-    assert SECRET not in repr(reply)
-    assert records.verdicts == [("allow", None)]
-
-
-@pytest.mark.anyio
-async def test_what_came_before_a_bad_event_is_passed_on_even_in_the_same_chunk() -> None:
-    good, bad = b"data: " + OK + b"\n\n", b"data: secret\n\n"
-
-    apart = await _ask(Scripted(good, bad, headers=[STREAM]))
-    together = await _ask(Scripted(good + bad, headers=[STREAM]))
-
-    assert apart.body.startswith(good)
-    assert together.body.startswith(good)
-
-
-def _event_of(octets: int) -> bytes:
-    """Return an event of one line that takes this many octets of the bound."""
-    message = b'data: {"jsonrpc":"2.0","id":1,"result":{"x":""}}'
-    return message.replace(b'""', b'"' + b"x" * (octets - len(message)) + b'"') + b"\n\n"
-
-
-@pytest.mark.parametrize(
-    "size",
-    [
-        pytest.param(1, id="octet by octet"),
-        pytest.param(64, id="in pieces"),
-        pytest.param(10_000, id="whole"),
-    ],
-)
-@pytest.mark.anyio
-async def test_an_event_that_is_too_large_ends_the_stream_however_it_comes(size: int) -> None:
-    stream = b": hello\n\n" + _event_of(2000)
-    chunks = [stream[start : start + size] for start in range(0, len(stream), size)]
-
-    reply = await _ask(Scripted(*chunks, headers=[STREAM]), max_answer=1000)
-
-    assert b"xxx" not in reply.body
     assert b"The server's answer was not valid" in reply.body
-
-
-@pytest.mark.parametrize(
-    "size",
-    [
-        pytest.param(1, id="octet by octet"),
-        pytest.param(64, id="in pieces"),
-        pytest.param(10_000, id="whole"),
-    ],
-)
-@pytest.mark.anyio
-async def test_a_stream_may_be_longer_than_any_of_its_events(size: int) -> None:
-    stream = _event_of(900) * 5
-    chunks = [stream[start : start + size] for start in range(0, len(stream), size)]
-
-    reply = await _ask(Scripted(*chunks, headers=[STREAM]), max_answer=1000)
-
-    assert reply.body == stream
-
-
-@pytest.mark.anyio
-async def test_each_event_is_sent_before_the_next_one_comes() -> None:
-    log: list[str] = []
-    events = [b": hello\n\n", b"data: " + OK + b"\n\n", b": bye\n\n"]
-    app = ToolAllowlist(Handover(Scripted(*events, headers=[STREAM], log=log)), tools=["safe_tool"])
-    headers, body = legacy("tools/call", {"name": "safe_tool"})
-    incoming: list[Message] = [{"type": "http.request", "body": body}]
-
-    async def receive() -> Message:
-        return incoming.pop(0)
-
-    async def send(message: Message) -> None:
-        if message["type"] == "http.response.body":
-            log.append(f"the client has {message['body']!r}")
-
-    await app(http_scope(headers=headers), receive, send)
-
-    assert log == [
-        "the application sends 1",
-        f"the client has {events[0]!r}",
-        "the application sends 2",
-        f"the client has {events[1]!r}",
-        "the application sends 3",
-        f"the client has {events[2]!r}",
-    ]
-
-
-@pytest.mark.anyio
-async def test_the_head_of_a_stream_is_sent_before_its_first_event() -> None:
-    sent: list[Message] = []
-
-    async def send(message: Message) -> None:
-        sent.append(message)
-
-    guard = AnswerGuard(send, exchange_of(http_scope()), None, lambda name: True, max_answer=1000)
-    await guard.send({"type": "http.response.start", "status": 200, "headers": [STREAM]})
-
-    assert sent == [{"type": "http.response.start", "status": 200, "headers": [STREAM]}]
-
-
-@pytest.mark.anyio
-async def test_half_an_event_sends_nothing_yet() -> None:
-    sent: list[Message] = []
-
-    async def send(message: Message) -> None:
-        sent.append(message)
-
-    guard = AnswerGuard(send, exchange_of(http_scope()), None, lambda name: True, max_answer=1000)
-    await guard.send({"type": "http.response.start", "status": 200, "headers": [STREAM]})
-    await guard.send({"type": "http.response.body", "body": b": hel", "more_body": True})
-    assert len(sent) == 1
-
-    await guard.send({"type": "http.response.body", "body": b"lo\n\n", "more_body": True})
-    assert sent[1:] == [{"type": "http.response.body", "body": b": hello\n\n", "more_body": True}]
-
-
-def _run(call_: Coroutine[Any, Any, None]) -> None:
-    """Run what never has to wait."""
-    with pytest.raises(StopIteration):
-        call_.send(None)
-
-
-def _through_a_guard(chunks: Sequence[bytes]) -> bytes:
-    """Return what is left of a stream of lists."""
-    exchange = exchange_of(http_scope())
-    exchange.message_id = 1
-    exchange.request_id = "0" * 16
-    sent: list[Message] = []
-
-    async def send(message: Message) -> None:
-        sent.append(message)
-
-    async def run() -> None:
-        guard = AnswerGuard(send, exchange, "tools", lambda name: name == "safe_tool", max_answer=10_000)
-        await guard.send({"type": "http.response.start", "status": 200, "headers": [STREAM]})
-        for position, chunk in enumerate(chunks, 1):
-            more = position < len(chunks)
-            await guard.send({"type": "http.response.body", "body": chunk, "more_body": more})
-
-    _run(run())
-    return reply_of(sent).body
-
-
-LINES = st.sampled_from(
-    [b"data: " + LIST, b"data: " + OK, b": comment", b"event: message", b"id: 7", b"data:", b""]
-)
-
-
-@given(
-    lines=st.lists(st.tuples(LINES, st.sampled_from([b"\n", b"\r", b"\r\n"])), max_size=8),
-    cuts=st.sets(st.integers(1, 400)),
-)
-@example(lines=[(b": a", b"\r\n"), (b"", b"\n"), (b": b", b"\n"), (b"", b"\n")], cuts={4, 5, 6})
-def test_what_is_left_of_a_stream_does_not_depend_on_how_it_was_cut(
-    lines: list[tuple[bytes, bytes]], cuts: set[int]
-) -> None:
-    stream = b"".join(line + end for line, end in lines)
-    ends = [*sorted(cut for cut in cuts if cut < len(stream)), len(stream)]
-    chunks = [stream[start:end] for start, end in zip([0, *ends], ends, strict=False)]
-
-    assert b"".join(chunks) == stream
-    left = _through_a_guard(chunks)
-
-    assert left == _through_a_guard([stream])
-    assert b"danger_tool" not in left
-
-
-@pytest.mark.promise("answer-fits")
-@given(
-    body=st.binary(max_size=60) | st.sampled_from([LIST, OK, LIST[:-1], b"[" + LIST + b"]"]),
-    streamed=st.booleans(),
-)
-def test_whatever_a_server_sends_the_client_gets_one_whole_answer_without_unlisted_names(
-    body: bytes,
-    streamed: bool,  # noqa: FBT001
-) -> None:
-    form = STREAM if streamed else JSON
-    sent: list[Message] = []
-    incoming: list[Message] = [{"type": "http.request", "body": legacy("tools/list")[1]}]
-
-    async def receive() -> Message:
-        return incoming.pop(0)
-
-    async def send(message: Message) -> None:
-        sent.append(message)
-
-    app = ToolAllowlist(Spy(body, content_type=form[1].decode()), tools=["safe_tool"])
-    _run(app(http_scope(headers=legacy("tools/list")[0]), receive, send))
-
-    reply = reply_of(sent)
-    assert reply.status in (200, 502)
-    assert b"danger_tool" not in reply.body
-
-
-def test_without_any_setting_an_answer_may_have_eight_mebibytes() -> None:
-    assert DEFAULT_MAX_ANSWER == 8 * 1024 * 1024
-
-
-@pytest.mark.anyio
-async def test_both_reasons_of_an_answer_that_is_not_passed_on_are_told_apart_in_the_log(
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    await _ask(Scripted(OK * 2))
-    await _ask(Scripted(OK), max_answer=len(OK) - 1)
-
-    reasons = [str(record.args[1]) for record in caplog.records if isinstance(record.args, tuple)]
-    assert reasons == [Reason.ANSWER_NOT_VALID, Reason.ANSWER_TOO_LARGE]
+    assert SECRET not in repr(reply)

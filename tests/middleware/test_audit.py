@@ -33,9 +33,9 @@ from tunnelgate import (
     Principal,
     Reason,
     Route,
+    Rule,
     StaticKeys,
     ToolAllowlist,
-    ToolRule,
     Verdict,
     protect,
 )
@@ -55,7 +55,7 @@ def _gate(app: ASGIApp, sink: AuditSink) -> ASGIApp:
         routes={
             "docs.example.com": Route(
                 scopes=["docs:read"],
-                tools={"search_docs": None, "drop_docs": ToolRule(scopes=["docs:admin"])},
+                tools={"search_docs": None, "drop_docs": Rule(scopes=["docs:admin"])},
                 public_paths=["/healthz"],
             )
         },
@@ -372,6 +372,59 @@ async def test_an_allowed_call_leaves_one_whole_record(request_of: Any, version:
     assert len(spy.scopes) == 1
 
 
+@pytest.mark.parametrize("method", ["GET", "DELETE"])
+@pytest.mark.anyio
+async def test_a_stream_and_the_end_of_a_session_leave_one_whole_record(method: str) -> None:
+    spy, records = Spy(b"", content_type="text/event-stream"), Records()
+    headers = _authorized([("host", "docs.example.com"), ("mcp-protocol-version", "2025-11-25")])
+
+    reply = await call(_gate(spy, records), http_scope(method, headers=headers))
+
+    assert records.all == [
+        {
+            "time": "2027-01-15T08:00:00.000Z",
+            "request_id": reply.header("x-request-id"),
+            "verdict": "allow",
+            "reason": None,
+            "detail": None,
+            "route": "docs.example.com",
+            "host": "docs.example.com",
+            "client": "127.0.0.1",
+            "principal": {"issuer": ISSUER, "subject": "alice", "client_id": "agent"},
+            "http_method": method,
+            "path": "/mcp",
+            "protocol_version": None,
+            "method": None,
+            "target": None,
+        }
+    ]
+    assert reply.status == 200
+
+
+@pytest.mark.parametrize(
+    ("method", "header", "reason"),
+    [
+        pytest.param("POST", "mcp-session-id", Reason.SESSION_UNKNOWN, id="a session"),
+        pytest.param("GET", "mcp-session-id", Reason.SESSION_UNKNOWN, id="a session of a stream"),
+        pytest.param("DELETE", "mcp-session-id", Reason.SESSION_UNKNOWN, id="a session that is to end"),
+        pytest.param("GET", "last-event-id", Reason.EVENT_UNKNOWN, id="an event"),
+    ],
+)
+@pytest.mark.anyio
+async def test_a_handle_of_somebody_else_is_refused_and_not_written_down(
+    method: str, header: str, reason: Reason
+) -> None:
+    spy, records = Spy(), Records()
+    headers, body = legacy("tools/list")
+    headers = [*_authorized(headers), (header, SECRET)]
+
+    await call(_gate(spy, records), http_scope(method, headers=headers), body)
+
+    assert records.verdicts == [("deny", reason)]
+    assert SECRET not in json.dumps(records.all)
+    assert spy.scopes == []
+
+
 SECRET = "hunter2"
 CALL = '{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"%s","arguments":%s}}'
 
@@ -600,6 +653,15 @@ REQUESTS = [
         http_scope(headers=_authorized(UNKNOWN_TOOL[0])), UNKNOWN_TOOL[1], -32603, id="a call that is refused"
     ),
     pytest.param(http_scope(headers=TOOL_CALL[0]), TOOL_CALL[1], None, id="a call without a token"),
+    pytest.param(
+        http_scope("GET", headers=_authorized([("host", "docs.example.com")])), b"", -32603, id="a stream"
+    ),
+    pytest.param(
+        http_scope("DELETE", headers=_authorized([("host", "docs.example.com")])),
+        b"",
+        -32603,
+        id="the end of a session",
+    ),
     pytest.param(http_scope(headers=[("host", "evil.example")]), b"", None, id="an unknown host"),
     pytest.param(http_scope("PUT"), b"", None, id="a request that hygiene refuses"),
     pytest.param(http_scope("GET", "/healthz"), b"", None, id="a public path"),

@@ -24,10 +24,11 @@ from tunnelgate import (
     TrustedIssuer,
     principal_of,
 )
-from tunnelgate.bearer import REMEMBERED_FOR, REMEMBERED_TOKENS, ScopeRules, TokenVerifier
+from tunnelgate.bearer import REMEMBERED_FOR, REMEMBERED_TOKENS, RouteRules, TokenVerifier
 from tunnelgate.keys import VerificationKey
 from tunnelgate.reading.bearer import MAX_TOKEN
 from tunnelgate.reading.fault import Fault
+from tunnelgate.requirements import Claims
 
 NOW = 1_800_000_000
 METADATA = "https://docs.example.com/.well-known/oauth-protected-resource/mcp"
@@ -41,14 +42,18 @@ class Gate:
     """The layer as an application uses it, with what came through and what was written down."""
 
     def __init__(
-        self, keys: KeySource | None = None, scopes: Sequence[str] = ("docs:read",), now: float = NOW
+        self,
+        keys: KeySource | None = None,
+        scopes: Sequence[str] = ("docs:read",),
+        now: float = NOW,
+        claims: Claims | None = None,
     ) -> None:
         self.spy = Spy()
         self.records = Records()
         self.clock = Clock(now)
         issuer = TrustedIssuer(ISSUER, StaticKeys(jwks("ES256", "Ed25519")) if keys is None else keys)
         layer = BearerAuthentication(
-            self.spy, resource=RESOURCE, issuers=[issuer], scopes=scopes, clock=self.clock
+            self.spy, resource=RESOURCE, issuers=[issuer], scopes=scopes, claims=claims, clock=self.clock
         )
         self.app = AuditLog(layer, sink=self.records)
 
@@ -69,6 +74,22 @@ class Gate:
         pytest.param({"scopes": ["docs read"]}, "scope", id="two scopes in one"),
         pytest.param({"scopes": ['docs"read']}, "scope", id="a quote in a scope"),
         pytest.param({"scopes": [""]}, "scope", id="an empty scope"),
+        pytest.param(
+            {"scopes": "docs:read"},
+            "a text or a mapping stands where a list of scopes is meant",
+            id="a text for a list",
+        ),
+        pytest.param(
+            {"scopes": {"docs:read": True}},
+            "a text or a mapping stands where a list of scopes is meant",
+            id="a mapping for a list",
+        ),
+        pytest.param(
+            {"claims": {"department": []}}, "a claim with no value would allow nobody", id="no good value"
+        ),
+        pytest.param(
+            {"claims": {"a": "b", "department": ()}}, "would allow nobody", id="one of two claims without"
+        ),
     ],
 )
 def test_what_no_token_could_satisfy_or_no_challenge_could_name_is_refused_at_construction(
@@ -80,8 +101,8 @@ def test_what_no_token_could_satisfy_or_no_challenge_could_name_is_refused_at_co
         BearerAuthentication(Spy(), **{**good, **arguments})
 
 
-def principal(*scopes: str) -> Principal:
-    return Principal(ISSUER, "alice", "agent", frozenset(scopes), {})
+def principal(*scopes: str, **claims: Any) -> Principal:
+    return Principal(ISSUER, "alice", "agent", frozenset(scopes), claims)
 
 
 @pytest.mark.parametrize(
@@ -104,7 +125,129 @@ def principal(*scopes: str) -> Principal:
 def test_a_route_is_used_with_all_its_scopes(
     needed: list[str], caller: Principal | None, verdict: Allow | Deny | NeedsScopes
 ) -> None:
-    assert verdict == ScopeRules(needed).decide(caller)
+    assert verdict == RouteRules(needed).decide(caller)
+
+
+NOT_THEIRS = Deny(Reason.CLAIM_MISSING)
+SUPPORT: Claims = {"department": "support"}
+
+
+@pytest.mark.parametrize(
+    ("needed", "found", "verdict"),
+    [
+        pytest.param({}, {}, Allow(), id="no claim"),
+        pytest.param(SUPPORT, {"department": "support"}, Allow(), id="the value"),
+        pytest.param(SUPPORT, {"department": ["sales", "support"]}, Allow(), id="the value in a list"),
+        pytest.param(SUPPORT, {"department": "support", "tenant": "x"}, Allow(), id="the value and others"),
+        pytest.param({"department": ["sales", "support"]}, SUPPORT, Allow(), id="one of several values"),
+        pytest.param(
+            {"department": ("a", "b")}, {"department": ["b", "c"]}, Allow(), id="one of several in a list"
+        ),
+        pytest.param({"level": 3}, {"level": 3}, Allow(), id="a number"),
+        pytest.param({"level": 0}, {"level": 0}, Allow(), id="zero"),
+        pytest.param({"verified": True}, {"verified": True}, Allow(), id="true"),
+        pytest.param({"verified": False}, {"verified": False}, Allow(), id="false"),
+        pytest.param({"verified": [True, "yes"]}, {"verified": "yes"}, Allow(), id="one of several types"),
+        pytest.param({"a": "b", "c": "d"}, {"a": "b", "c": "d"}, Allow(), id="two claims"),
+        pytest.param({"a": "b", "c": "d"}, {"a": "b"}, NOT_THEIRS, id="one of two claims"),
+        pytest.param(
+            {"a": "b", "c": "d"}, {"a": "b", "c": "e"}, NOT_THEIRS, id="another value of one of two"
+        ),
+        pytest.param(SUPPORT, {}, NOT_THEIRS, id="none"),
+        pytest.param(SUPPORT, {"department": "sales"}, NOT_THEIRS, id="another value"),
+        pytest.param(SUPPORT, {"department": "Support"}, NOT_THEIRS, id="another case"),
+        pytest.param(SUPPORT, {"department": "support "}, NOT_THEIRS, id="a space behind"),
+        pytest.param(SUPPORT, {"department": "support sales"}, NOT_THEIRS, id="two in one text"),
+        pytest.param(SUPPORT, {"department": "supporter"}, NOT_THEIRS, id="a longer one"),
+        pytest.param(SUPPORT, {"Department": "support"}, NOT_THEIRS, id="another case of the name"),
+        pytest.param(SUPPORT, {"department": None}, NOT_THEIRS, id="null"),
+        pytest.param(SUPPORT, {"department": []}, NOT_THEIRS, id="an empty list"),
+        pytest.param(SUPPORT, {"department": [["support"]]}, NOT_THEIRS, id="a list in a list"),
+        pytest.param(SUPPORT, {"department": {"support": True}}, NOT_THEIRS, id="a mapping"),
+        pytest.param(SUPPORT, {"department": [{"name": "support"}]}, NOT_THEIRS, id="a mapping in a list"),
+        pytest.param({"level": 1}, {"level": True}, NOT_THEIRS, id="true for one"),
+        pytest.param({"level": 1}, {"level": 1.0}, NOT_THEIRS, id="a fraction for a number"),
+        pytest.param({"level": 1}, {"level": "1"}, NOT_THEIRS, id="a text for a number"),
+        pytest.param({"level": "1"}, {"level": 1}, NOT_THEIRS, id="a number for a text"),
+        pytest.param({"verified": True}, {"verified": 1}, NOT_THEIRS, id="one for true"),
+        pytest.param({"verified": False}, {"verified": 0}, NOT_THEIRS, id="zero for false"),
+        pytest.param({"verified": False}, {}, NOT_THEIRS, id="nothing for false"),
+        pytest.param({"verified": True}, {"verified": "true"}, NOT_THEIRS, id="a text for true"),
+    ],
+)
+@pytest.mark.promise("token-for-this-server")
+def test_a_route_is_used_with_one_of_the_values_of_each_claim(
+    needed: Claims, found: dict[str, Any], verdict: Allow | Deny
+) -> None:
+    assert verdict == RouteRules((), needed).decide(principal(**found))
+
+
+@pytest.mark.parametrize(
+    ("caller", "verdict"),
+    [
+        pytest.param(None, Deny(Reason.TOKEN_MISSING), id="nobody"),
+        pytest.param(principal(), NOT_THEIRS, id="neither"),
+        pytest.param(principal("a"), NOT_THEIRS, id="the scope alone"),
+        pytest.param(principal(department="support"), NeedsScopes(("a",)), id="the claim alone"),
+        pytest.param(principal("a", department="support"), Allow(), id="both"),
+    ],
+)
+def test_who_lacks_a_claim_is_not_asked_for_scopes(
+    caller: Principal | None, verdict: Allow | Deny | NeedsScopes
+) -> None:
+    assert verdict == RouteRules(["a"], SUPPORT).decide(caller)
+
+
+def test_what_is_told_at_construction_may_be_read_only_once() -> None:
+    rules = RouteRules(iter(["a"]), {"department": iter(["support", "sales"])})
+
+    verdicts = [rules.decide(principal("a", department=name)) for name in ("sales", "sales", "support", "x")]
+
+    assert verdicts == [Allow(), Allow(), Allow(), NOT_THEIRS]
+
+
+@pytest.mark.parametrize(
+    ("claims", "status"),
+    [
+        pytest.param({"department": "support"}, 200, id="the claim"),
+        pytest.param({"department": ["sales", "support"]}, 200, id="the claim among others"),
+        pytest.param({}, 403, id="none"),
+        pytest.param({"department": "sales"}, 403, id="another value"),
+        pytest.param({"department": "sales", "scope": ""}, 403, id="another value and no scope"),
+    ],
+)
+@pytest.mark.promise("callers-protocol")
+@pytest.mark.anyio
+async def test_a_token_of_somebody_else_is_refused_without_a_challenge(
+    claims: dict[str, Any], status: int
+) -> None:
+    gate = Gate(claims={"department": ["support", "board"]})
+
+    reply = await gate.ask(f"Bearer {Token(claims=claims).mint(NOW)}")
+
+    assert reply.status == status
+    assert len(gate.spy.scopes) == (status == 200)
+    if status == 403:
+        assert reply.json() == {"error": "access_denied"}
+        assert reply.header("www-authenticate") is None
+        assert gate.records.verdicts == [("deny", Reason.CLAIM_MISSING)]
+        assert gate.records.all[0]["principal"]["subject"] == "alice"
+        assert not {"support", "board"} & set(reply.body.decode().split('"'))
+
+
+@pytest.mark.anyio
+async def test_a_remembered_token_is_judged_by_its_claims_each_time() -> None:
+    gate = Gate(claims=SUPPORT)
+    bearer = f"Bearer {Token(claims={'department': 'sales'}).mint(NOW)}"
+
+    assert [(await gate.ask(bearer)).status for _ in range(3)] == [403, 403, 403]
+
+
+@pytest.mark.anyio
+async def test_who_brings_no_token_is_told_where_to_get_one_and_not_what_it_must_say() -> None:
+    reply = await Gate(claims=SUPPORT).ask()
+
+    assert (reply.status, reply.header("www-authenticate")) == (401, CHALLENGE)
 
 
 @pytest.mark.parametrize(

@@ -13,8 +13,18 @@ from tests.support.asgi import Reply, Spy, call, http_scope
 from tests.support.audit import Records
 from tests.support.mcp import legacy, modern
 from tests.support.tokens import ISSUER, KeyEndpoint, Token, jwks
-from tunnelgate import Issuer, KeySource, Policy, Reason, RemoteKeys, StaticKeys, principal_of, protect
-from tunnelgate.asgi import ASGIApp, Message
+from tunnelgate import (
+    Issuer,
+    KeySource,
+    Policy,
+    Reason,
+    RemoteKeys,
+    Sealer,
+    StaticKeys,
+    principal_of,
+    protect,
+)
+from tunnelgate.asgi import ASGIApp, Message, Receive, Scope, Send
 from tunnelgate.chain import build_gate
 
 NOW = 1_800_000_000
@@ -22,6 +32,7 @@ PARTNER = "https://partner.example.com"
 DOCS = "docs.tunnel.example.com"
 WIKI = "wiki.example.com"
 OPEN = "open.tunnel.example.com"
+TICKETS = "tickets.tunnel.example.com"
 INSIDE = ("10.1.2.3", 50000)
 WITHIN_WIKI = ("10.9.0.1", 50000)
 OUTSIDE = ("192.0.2.1", 50000)
@@ -46,6 +57,19 @@ SETTINGS: Mapping[str, Any] = {
             "clients": {"allowed_ips": ["10.9.0.0/16", "192.0.2.0/24"]},
         },
         "open": {"public_paths": ["/token"]},
+        "tickets": {
+            "path": "/v1/mcp",
+            "scopes": ["tickets:read"],
+            "claims": {"department": ["support", "board"]},
+            "tools": {
+                "search_tickets": None,
+                "close_ticket": {"claims": {"level": [2, 3]}, "scopes": ["tickets:close"]},
+            },
+            "prompts": {"greet": None, "escalate": {"claims": {"level": 3}}},
+            "resources": ["tickets:///{id}", "tickets:///open"],
+            "methods": ["acme/search"],
+            "client_log_level": "warning",
+        },
     },
 }
 KEYS = {ISSUER: "ES256", PARTNER: "RS256"}
@@ -55,9 +79,9 @@ def keys_of(issuer: Issuer) -> KeySource:
     return StaticKeys(jwks(KEYS[issuer.issuer]))
 
 
-def token(route: str = DOCS, issuer: str = ISSUER, **claims: Any) -> str:
+def token(route: str = DOCS, issuer: str = ISSUER, path: str = "/mcp", **claims: Any) -> str:
     """Return a good token for a route of the policy."""
-    made = {"aud": f"https://{route}/mcp", "iss": issuer, **claims}
+    made = {"aud": f"https://{route}{path}", "iss": issuer, **claims}
     return Token(KEYS[issuer], claims=made).mint(NOW)
 
 
@@ -98,6 +122,10 @@ class Gate:
 
 def calling(tool: str) -> bytes:
     return legacy("tools/call", {"name": tool, "arguments": {}})[1]
+
+
+def about(method: str, **params: Any) -> bytes:
+    return legacy(method, params)[1]
 
 
 GOOD = token()
@@ -171,7 +199,48 @@ GOOD = token()
             Reason.SCOPE_MISSING,
             id="scopes before bodies",
         ),
-        pytest.param({"method": "GET", "bearer": GOOD}, 405, Reason.STREAM_NOT_OFFERED, id="methods"),
+        pytest.param(
+            {"path": "/v1/mcp", "host": TICKETS, "bearer": token(TICKETS, path="/v1/mcp", scope="")},
+            403,
+            Reason.CLAIM_MISSING,
+            id="claims before scopes",
+        ),
+        pytest.param(
+            {
+                "path": "/v1/mcp",
+                "host": TICKETS,
+                "bearer": token(TICKETS, path="/v1/mcp", department="sales"),
+                "body": b"{",
+            },
+            403,
+            Reason.CLAIM_MISSING,
+            id="claims before bodies",
+        ),
+        pytest.param({"method": "OPTIONS", "bearer": GOOD}, 405, Reason.STREAM_NOT_OFFERED, id="methods"),
+        pytest.param(
+            {"method": "GET", "bearer": GOOD, "mcp_protocol_version": "2026-07-28"},
+            405,
+            Reason.STREAM_NOT_OFFERED,
+            id="streams of the modern era",
+        ),
+        pytest.param(
+            {"method": "GET", "bearer": GOOD, "mcp_session_id": "a-session-of-somebody"},
+            404,
+            Reason.SESSION_UNKNOWN,
+            id="sessions of streams",
+        ),
+        pytest.param(
+            {"method": "DELETE", "bearer": GOOD, "mcp_session_id": "a-session-of-somebody"},
+            404,
+            Reason.SESSION_UNKNOWN,
+            id="sessions that are to end",
+        ),
+        pytest.param(
+            {"body": calling("delete_docs"), "bearer": GOOD, "mcp_session_id": "a-session-of-somebody"},
+            404,
+            Reason.SESSION_UNKNOWN,
+            id="sessions before tools",
+        ),
         pytest.param(
             {"body": b"{", "content_type": "text/plain", "bearer": GOOD},
             415,
@@ -184,6 +253,12 @@ GOOD = token()
         ),
         pytest.param(
             {"body": calling("edit_doc"), "bearer": GOOD}, 403, Reason.SCOPE_MISSING, id="scopes of tools"
+        ),
+        pytest.param(
+            {"body": about("prompts/get", name="leak"), "bearer": GOOD},
+            200,
+            Reason.METHOD_NOT_ALLOWED,
+            id="prompts of a route that has none",
         ),
     ],
 )
@@ -260,6 +335,88 @@ async def test_a_record_says_who_asked_for_what_by_which_route() -> None:
         "method": "tools/call",
         "target": "delete_docs",
     }
+
+
+SUPPORTER: dict[str, Any] = {"scope": "tickets:read", "department": "support"}
+CLOSER: dict[str, Any] = {"scope": "tickets:read tickets:close", "department": ["board"], "level": 3}
+
+
+@pytest.mark.parametrize(
+    ("body", "claims", "status", "reason"),
+    [
+        pytest.param(calling("search_tickets"), SUPPORTER, 200, None, id="a tool"),
+        pytest.param(calling("close_ticket"), CLOSER, 200, None, id="a tool with claims"),
+        pytest.param(
+            calling("close_ticket"),
+            {**CLOSER, "level": 1},
+            200,
+            Reason.TOOL_NOT_ALLOWED,
+            id="a tool for others",
+        ),
+        pytest.param(
+            calling("close_ticket"),
+            {**CLOSER, "scope": "tickets:read"},
+            403,
+            Reason.SCOPE_MISSING,
+            id="a tool without its scope",
+        ),
+        pytest.param(about("prompts/get", name="greet"), SUPPORTER, 200, None, id="a prompt"),
+        pytest.param(about("prompts/get", name="escalate"), CLOSER, 200, None, id="a prompt with a claim"),
+        pytest.param(
+            about("prompts/get", name="escalate"),
+            SUPPORTER,
+            200,
+            Reason.PROMPT_NOT_ALLOWED,
+            id="a prompt for others",
+        ),
+        pytest.param(
+            about("prompts/get", name="leak"), CLOSER, 200, Reason.PROMPT_NOT_ALLOWED, id="another prompt"
+        ),
+        pytest.param(about("resources/read", uri="tickets:///7"), SUPPORTER, 200, None, id="of a template"),
+        pytest.param(about("resources/read", uri="tickets:///open"), SUPPORTER, 200, None, id="a resource"),
+        pytest.param(
+            about("resources/read", uri="tickets:///7/notes"),
+            CLOSER,
+            200,
+            Reason.RESOURCE_NOT_ALLOWED,
+            id="a resource beside the template",
+        ),
+        pytest.param(about("acme/search", q="x"), SUPPORTER, 200, None, id="a method by name"),
+        pytest.param(
+            about("acme/delete"), CLOSER, 200, Reason.METHOD_NOT_ALLOWED, id="a method that is not listed"
+        ),
+        pytest.param(about("logging/setLevel", level="debug"), SUPPORTER, 200, None, id="a level"),
+        pytest.param(
+            about("tasks/get", taskId="x"), CLOSER, 200, Reason.METHOD_NOT_ALLOWED, id="a task without tasks"
+        ),
+    ],
+)
+@pytest.mark.promise("closed-by-default")
+@pytest.mark.anyio
+async def test_what_a_route_of_the_policy_lists_is_what_its_callers_have(
+    body: bytes, claims: dict[str, Any], status: int, reason: Reason | None
+) -> None:
+    gate = Gate()
+
+    reply = await gate.ask(
+        host=TICKETS, path="/v1/mcp", bearer=token(TICKETS, path="/v1/mcp", **claims), body=body
+    )
+
+    assert reply.status == status
+    assert gate.records.verdicts == [("allow", None) if reason is None else ("deny", reason)]
+    assert len(gate.spy.scopes) == (1 if reason is None else 0)
+
+
+@pytest.mark.anyio
+async def test_the_level_of_the_policy_is_the_most_verbose_that_the_application_is_asked_for() -> None:
+    gate = Gate()
+    bearer = token(TICKETS, path="/v1/mcp", **SUPPORTER)
+
+    for level in ("debug", "error"):
+        body = about("logging/setLevel", level=level)
+        await gate.ask(host=TICKETS, path="/v1/mcp", bearer=bearer, body=body)
+
+    assert [orjson.loads(body)["params"]["level"] for body in gate.spy.bodies] == ["warning", "error"]
 
 
 @pytest.mark.parametrize(
@@ -596,6 +753,175 @@ async def test_each_route_has_its_own_application_behind_one_gate() -> None:
         await call(gate, http_scope(headers=fields, client=WITHIN_WIKI), body)
 
     assert (len(docs.scopes), len(wiki.scopes), len(other.scopes)) == (1, 1, 0)
+
+
+class Stateful(Spy):
+    """An application that begins a session with each answer, under the name that it was told."""
+
+    def __init__(self, name: bytes = b"upstream-session") -> None:
+        super().__init__()
+        self._name = name
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def send_with_session(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = [*message["headers"], (b"mcp-session-id", self._name)]
+                message = {**message, "headers": headers}
+            await send(message)
+
+        await super().__call__(scope, receive, send_with_session)
+
+
+def sealed_gate(*files: Path, sealer: Sealer | None = None) -> tuple[ASGIApp, Stateful]:
+    spy = Stateful()
+    gate = build_gate(
+        Policy.from_mapping({**SETTINGS, "sealing_keys": files}),
+        dict.fromkeys(("docs", WIKI, "open", "tickets"), spy),
+        spy,
+        audit=Records(),
+        keys_of=keys_of,
+        sealer=sealer,
+        clock=lambda: NOW,
+    )
+    return gate, spy
+
+
+async def ping(gate: ASGIApp, session: str | None = None) -> Reply:
+    headers, body = legacy("ping")
+    fields = [("host", DOCS), *headers[1:], ("authorization", f"Bearer {GOOD}")]
+    if session is not None:
+        fields.append(("mcp-session-id", session))
+    return await call(gate, http_scope(headers=fields, client=INSIDE), body)
+
+
+def key_file(folder: Path, name: str, octets: bytes) -> Path:
+    (folder / name).write_bytes(octets)
+    return folder / name
+
+
+@pytest.mark.promise("session-bound")
+@pytest.mark.anyio
+async def test_a_session_is_known_to_whoever_has_a_key_that_it_was_sealed_with(tmp_path: Path) -> None:
+    old, new, other = (key_file(tmp_path, name, name.encode() * 32) for name in ("o", "n", "x"))
+    session = (await ping(sealed_gate(old)[0])).header("mcp-session-id")
+    assert session is not None
+    assert "upstream-session" not in session
+
+    statuses: dict[str, int] = {}
+    for name, files in {
+        "the same": [old],
+        "rolled": [new, old],
+        "not yet rolled": [old, new],
+        "after the roll": [new],
+        "other": [other],
+        "none": [],
+    }.items():
+        gate, spy = sealed_gate(*files)
+        statuses[name] = (await ping(gate, session)).status
+        names = [dict(scope["headers"]).get(b"mcp-session-id") for scope in spy.scopes]
+        assert names == ([b"upstream-session"] if statuses[name] == 200 else [])
+
+    assert statuses == {
+        "the same": 200,
+        "rolled": 200,
+        "not yet rolled": 200,
+        "after the roll": 404,
+        "other": 404,
+        "none": 404,
+    }
+
+
+@pytest.mark.promise("session-bound")
+@pytest.mark.anyio
+async def test_the_first_key_seals(tmp_path: Path) -> None:
+    old, new = (key_file(tmp_path, name, name.encode() * 32) for name in ("o", "n"))
+    session = (await ping(sealed_gate(new, old)[0])).header("mcp-session-id")
+
+    assert (await ping(sealed_gate(new)[0], session)).status == 200
+    assert (await ping(sealed_gate(old)[0], session)).status == 404
+
+
+@pytest.mark.anyio
+async def test_without_keys_what_a_gate_has_sealed_it_alone_opens() -> None:
+    gate, other = sealed_gate()[0], sealed_gate()[0]
+    session = (await ping(gate)).header("mcp-session-id")
+
+    assert [(await ping(each, session)).status for each in (gate, other)] == [200, 404]
+
+
+@pytest.mark.anyio
+async def test_a_sealer_stands_in_for_the_keys_of_the_policy(tmp_path: Path) -> None:
+    key, missing = b"k" * 32, tmp_path / "missing.key"
+    session = (await ping(sealed_gate(missing, sealer=Sealer([key]))[0])).header("mcp-session-id")
+
+    assert (await ping(sealed_gate(key_file(tmp_path, "k", key))[0], session)).status == 200
+
+
+@pytest.mark.promise("session-bound")
+@pytest.mark.anyio
+async def test_whoever_protects_with_the_same_sealer_knows_the_same_sessions() -> None:
+    shared, policy = Sealer.random(), Policy.from_mapping(SETTINGS)
+    first, second, other = (
+        protect(Stateful(), policy, audit=Records(), keys_of=keys_of, sealer=sealer, clock=lambda: NOW)
+        for sealer in (shared, shared, None)
+    )
+
+    session = (await ping(first)).header("mcp-session-id")
+
+    assert session is not None
+    assert [(await ping(each, session)).status for each in (first, second, other)] == [200, 200, 404]
+
+
+@pytest.mark.parametrize(
+    "behind",
+    [
+        pytest.param(b"", id="bare"),
+        pytest.param(b"\n", id="with a line end"),
+        pytest.param(b"\r\n", id="with a line end as Windows writes it"),
+    ],
+)
+@pytest.mark.anyio
+async def test_a_sealing_key_of_32_octets_is_long_enough(tmp_path: Path, behind: bytes) -> None:
+    gate, bare = (sealed_gate(key_file(tmp_path, "k", b"k" * 32 + each))[0] for each in (behind, b""))
+
+    session = (await ping(gate)).header("mcp-session-id")
+
+    assert (await ping(bare, session)).status == 200, "the line end behind a key is not part of it"
+
+
+@pytest.mark.anyio
+async def test_every_other_octet_of_a_file_belongs_to_its_key(tmp_path: Path) -> None:
+    around = (b"", b" ", b"\n\n", b"\t\n")
+    gates = [sealed_gate(key_file(tmp_path, "k", b"k" * 32 + each))[0] for each in around]
+
+    session = (await ping(gates[0])).header("mcp-session-id")
+
+    assert [(await ping(gate, session)).status for gate in gates] == [200, 404, 404, 404]
+
+
+@pytest.mark.parametrize(
+    "octets",
+    [
+        pytest.param(b"", id="nothing"),
+        pytest.param(b"k" * 31, id="one octet too few"),
+        pytest.param(b"k" * 31 + b"\n", id="one octet too few and a newline"),
+        pytest.param(b"k" * 31 + b"\r\n", id="one octet too few and a line end as Windows writes it"),
+    ],
+)
+@pytest.mark.parametrize("position", [0, 1])
+def test_a_short_sealing_key_keeps_the_gate_from_being_built(
+    tmp_path: Path, octets: bytes, position: int
+) -> None:
+    files = [key_file(tmp_path, "good", b"g" * 32)]
+    files.insert(position, key_file(tmp_path, "short", octets))
+
+    with pytest.raises(ValueError, match="short holds a key of fewer than 32 octets"):
+        sealed_gate(*files)
+
+
+def test_a_sealing_key_that_is_not_there_keeps_the_gate_from_being_built(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=r"missing\.key"):
+        sealed_gate(tmp_path / "missing.key")
 
 
 def written_policy(folder: Path, **issuer: Any) -> Policy:

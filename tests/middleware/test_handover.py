@@ -14,6 +14,7 @@ from tunnelgate import (
     AuditUnavailable,
     BearerAuthentication,
     Clients,
+    HostAllowlist,
     Issuer,
     OAuth,
     Policy,
@@ -24,7 +25,7 @@ from tunnelgate import (
     principal_of,
     protect,
 )
-from tunnelgate.asgi import ASGIApp, Receive, Scope, Send
+from tunnelgate.asgi import ASGIApp, Message, Receive, Scope, Send
 from tunnelgate.handover import MCP_HEADERS, PUBLIC_HEADERS, Handover
 
 NOW = 1_800_000_000
@@ -354,3 +355,53 @@ async def test_a_public_path_never_sees_a_token_of_a_caller(scheme: str) -> None
     await call(Handover(spy, headers=PUBLIC_HEADERS), http_scope("GET", "/healthz", headers))
 
     assert "authorization" not in spy.seen_headers
+
+
+@pytest.mark.parametrize(
+    ("sent", "seen"),
+    [
+        pytest.param("docs.example.com", "docs.example.com", id="no port"),
+        pytest.param("docs.example.com:443", "docs.example.com", id="the port of HTTPS"),
+        pytest.param("docs.example.com:80", "docs.example.com", id="the port of HTTP"),
+        pytest.param("DOCS.example.com:8080", "docs.example.com:8080", id="the port that was connected to"),
+        pytest.param("docs.example.com:9443", "docs.example.com:9443", id="a port that is listed"),
+    ],
+)
+@pytest.mark.promise("judged-is-sent")
+@pytest.mark.anyio
+async def test_the_host_goes_on_with_the_port_that_was_judged(sent: str, seen: str) -> None:
+    spy = Spy()
+    app = HostAllowlist(Handover(spy), hosts=["docs.example.com"], ports=[9443])
+
+    await call(app, http_scope(headers=[("x-first", "1"), ("host", sent)]))
+
+    assert spy.seen_headers["host"] == seen
+
+
+@pytest.mark.anyio
+async def test_where_nobody_judged_the_host_it_goes_on_as_it_came() -> None:
+    spy = Spy()
+
+    await call(Handover(spy), http_scope(headers=[("host", "DOCS.example.com:443")]))
+
+    assert spy.seen_headers["host"] == "DOCS.example.com:443"
+
+
+@pytest.mark.anyio
+async def test_start_and_end_are_handed_over_as_they_are() -> None:
+    scopes: list[Scope] = []
+    begun: Scope = {"type": "lifespan", "state": {}}
+
+    async def app(scope: Scope, _: Receive, __: Send) -> None:
+        scopes.append(scope)
+
+    async def receive() -> Message:
+        return {"type": "lifespan.startup"}
+
+    async def send(_: Message) -> None:
+        raise AssertionError("nothing is said")
+
+    await Handover(app)(begun, receive, send)
+
+    assert scopes == [begun]
+    assert scopes[0] is begun

@@ -3,6 +3,7 @@ import pytest
 from tests.support.asgi import Spy, call, http_scope
 from tests.support.audit import Records
 from tunnelgate import Allow, AuditLog, Deny, HostAllowlist, Reason
+from tunnelgate.exchange import exchange_of
 from tunnelgate.hosts import HostRouter, HostRules, Route
 from tunnelgate.reading.host import read_host
 
@@ -80,6 +81,30 @@ async def test_each_host_leads_to_its_own_application() -> None:
     await call(router, http_scope(headers=[("host", "wiki.example.com")]))
 
     assert (len(docs.scopes), len(wiki.scopes), len(lifespan.scopes)) == (0, 1, 0)
+
+
+@pytest.mark.parametrize(
+    ("host", "port"),
+    [
+        pytest.param("docs.example.com", None, id="none"),
+        pytest.param("docs.example.com:80", None, id="the one of HTTP"),
+        pytest.param("docs.example.com:443", None, id="the one of HTTPS"),
+        pytest.param("docs.example.com:8080", 8080, id="the one connected to"),
+        pytest.param("docs.example.com:9443", 9443, id="a listed one"),
+    ],
+)
+@pytest.mark.anyio
+async def test_the_application_learns_the_port_that_was_judged_unless_it_is_a_schemes_own(
+    host: str, port: int | None
+) -> None:
+    spy = Spy()
+
+    await call(
+        HostAllowlist(spy, hosts=["docs.example.com"], ports=[9443]), http_scope(headers=[("host", host)])
+    )
+
+    (scope,) = spy.scopes
+    assert (exchange_of(scope).host, exchange_of(scope).port) == ("docs.example.com", port)
 
 
 @pytest.mark.parametrize(

@@ -221,7 +221,7 @@ async def test_a_refused_websocket_leaves_one_record(wrap: Wrap) -> None:
         pytest.param(_open_origins, True, id="origins"),
         pytest.param(_open_endpoints, True, id="endpoints"),
         pytest.param(RequestHygiene, False, id="request hygiene, which knows no WebSocket"),
-        pytest.param(_tools, False, id="tools, which are asked by POST"),
+        pytest.param(_tools, False, id="tools, which are asked over HTTP"),
     ],
 )
 @pytest.mark.anyio
@@ -269,7 +269,7 @@ async def test_start_up_and_shutdown_pass_through_every_layer(wrap: Wrap) -> Non
 async def test_a_layer_works_alone_and_names_the_request_it_refuses(wrap: Wrap) -> None:
     spy = Spy()
 
-    reply = await call(wrap(spy), http_scope("GET", headers=[("host", "docs.example.com"), PAGE]))
+    reply = await call(wrap(spy), http_scope("OPTIONS", headers=[("host", "docs.example.com"), PAGE]))
 
     assert 400 <= reply.status < 500
     assert len(reply.header("x-request-id") or "") == 16

@@ -28,8 +28,8 @@ from tunnelgate import (
     Reason,
     Route,
     RouteClients,
+    Rule,
     StaticKeys,
-    ToolRule,
     protect,
 )
 from tunnelgate.asgi import ASGIApp, Message, Receive, Scope, Send
@@ -37,11 +37,12 @@ from tunnelgate.audit import AuditSink
 from tunnelgate.exchange import exchange_of
 from tunnelgate.keys import KeySource, VerificationKey
 from tunnelgate.reading.message import read_message
-from tunnelgate.refusal import ANSWERS, admit, answer_to, error_message, refuse
+from tunnelgate.refusal import ANSWERS, admit, answer_to, error_message, refuse, relayed_refusal
 
 NOW = 1_800_000_000
 METADATA = 'resource_metadata="https://docs.example.com/.well-known/oauth-protected-resource/mcp"'
-SUPPORTED = ["2026-07-28", "2025-11-25", "2025-06-18", "2025-03-26"]
+SUPPORTED = ["2026-07-28"]
+TASKS_EXTENSION = "io.modelcontextprotocol/tasks"
 
 # What was sent
 
@@ -75,6 +76,13 @@ def _mcp(
     kept = [pair for pair in headers if pair[0] not in {*without, *(name for name, _ in more)}]
     credentials = [] if token is None else [_bearer(token)]
     return Request([*kept, *more, *credentials], body)
+
+
+def _about_task(capabilities: Mapping[str, Any]) -> Request:
+    request = _mcp(modern, "tasks/get", {"taskId": "t1"}, ("mcp-name", "t1"))
+    message = json.loads(request.body)
+    message["params"]["_meta"]["io.modelcontextprotocol/clientCapabilities"] = capabilities
+    return Request(request.headers, json.dumps(message).encode())
 
 
 def _body(body: bytes | str, *more: tuple[str, str]) -> Request:
@@ -116,6 +124,7 @@ def _challenge(status: int, error: str, challenge: str) -> Plain:
 
 BAD_REQUEST = _error(400, "bad_request")
 CLOSED = {"connection": "close"}
+BAD_FRAMING = _error(400, "bad_request", CLOSED)
 NO_TOKEN = _challenge(401, "token_required", f'Bearer scope="docs:read", {METADATA}')
 BAD_TOKEN = _challenge(401, "invalid_token", f'Bearer error="invalid_token", scope="docs:read", {METADATA}')
 NOT_A_MESSAGE = Rpc(400, -32600, "Invalid request", message_id=None)
@@ -133,20 +142,20 @@ REFUSALS = [
     # malformed request, duplicate security header, bad Host syntax
     ("no Host", Request([]), BAD_REQUEST, Reason.HOST_MISSING),
     ("a path in Host", Request([("host", "docs.example.com/x")]), BAD_REQUEST, Reason.HOST_MALFORMED),
-    ("two Hosts", _plain(("host", "evil.example")), BAD_REQUEST, Reason.HEADER_DUPLICATED),
+    ("two Hosts", _plain(("host", "evil.example")), BAD_FRAMING, Reason.HEADER_DUPLICATED),
     (
         "two tokens",
         _mcp(legacy, "tools/call", None, _bearer(Token())),
-        BAD_REQUEST,
+        BAD_FRAMING,
         Reason.HEADER_DUPLICATED,
     ),
     (
         "the same Mcp-Name twice",
         _mcp(modern, "tools/call", None, ("mcp-name", "search_docs"), ("mcp-name", "search_docs")),
-        BAD_REQUEST,
+        BAD_FRAMING,
         Reason.HEADER_DUPLICATED,
     ),
-    ("an underscore in Mcp-Name", _plain(("mcp_name", "x")), BAD_REQUEST, Reason.HEADER_LOOKALIKE),
+    ("an underscore in Mcp-Name", _plain(("mcp_name", "x")), BAD_FRAMING, Reason.HEADER_LOOKALIKE),
     ("an absolute URL", _plain(raw_path=b"http://x/mcp"), BAD_REQUEST, Reason.REQUEST_TARGET_MALFORMED),
     (
         "a name among the connection options",
@@ -158,7 +167,7 @@ REFUSALS = [
     (
         "two lengths of the body",
         _plain(("content-length", "2"), ("transfer-encoding", "chunked"), method="POST"),
-        _error(400, "bad_request", CLOSED),
+        BAD_FRAMING,
         Reason.FRAMING_AMBIGUOUS,
     ),
     (
@@ -374,7 +383,7 @@ REFUSALS = [
             Rpc(status, -32601, "Method not found"),
             Reason.METHOD_NOT_ALLOWED,
         )
-        for method in ("sampling/createMessage", "prompts/list", "Tools/Call", "notifications/cancelled")
+        for method in ("sampling/createMessage", "tasks/list", "Tools/Call", "notifications/cancelled")
         for era, status in ((legacy, 200), (modern, 404))
     ),
     # tool not allowed
@@ -425,18 +434,137 @@ REFUSALS = [
         _error(431, "headers_too_large"),
         Reason.HEADERS_TOO_LARGE,
     ),
-    # a stream, which the gate does not offer
-    (
-        "a GET for a stream",
-        _plain(_bearer(Token())),
-        _error(405, "method_not_allowed", {"allow": "POST"}),
-        Reason.STREAM_NOT_OFFERED,
+    # prompt, resource, task not allowed
+    *(
+        (
+            f"the {what} {target!r}, {era.__name__}",
+            _mcp(era, method, {member: target}, *([("mcp-name", target)] if era is modern else [])),
+            Rpc(200, -32602, f"{message}: {target}", told),
+            reason,
+        )
+        for what, method, member, target, message, told, reason in (
+            ("prompt", "prompts/get", "name", "evil", "Unknown prompt", {}, Reason.PROMPT_NOT_ALLOWED),
+            (
+                "resource",
+                "resources/read",
+                "uri",
+                "docs:///../etc/passwd",
+                "Resource not found",
+                {"uri": "docs:///../etc/passwd"},
+                Reason.RESOURCE_NOT_ALLOWED,
+            ),
+        )
+        for era in (legacy, modern)
+    ),
+    *(
+        (f"the task 't1', {name}", request, Rpc(200, -32602, "Unknown task: t1"), Reason.TASK_NOT_ALLOWED)
+        for name, request in (
+            ("legacy", _mcp(legacy, "tasks/get", {"taskId": "t1"})),
+            ("modern", _about_task({"extensions": {TASKS_EXTENSION: {}}})),
+        )
+    ),
+    # a task of a client that could not go on with it
+    *(
+        (
+            f"a task of a client with {what}",
+            _about_task(json.loads(capabilities)),
+            Rpc(
+                400,
+                -32021,
+                "Missing required client capability",
+                {"requiredCapabilities": {"extensions": {TASKS_EXTENSION: {}}}},
+            ),
+            Reason.CAPABILITY_MISSING,
+        )
+        for what, capabilities in (
+            ("no capabilities", "{}"),
+            ("another extension", '{"extensions":{"com.example/x":{}}}'),
+            ("a text in place of extensions", f'{{"extensions":"{TASKS_EXTENSION}"}}'),
+            ("the tasks of the legacy era", '{"tasks":{}}'),
+        )
+    ),
+    # a page or a state that the caller was not given
+    *(
+        (
+            f"{what} that nobody was given, {era.__name__}",
+            _mcp(era, "tools/list", {"cursor": cursor}),
+            Rpc(400, -32602, "Invalid params"),
+            Reason.PARAMS_INVALID,
+        )
+        for what, cursor in (("a page", "c2"), ("a page that is no text", 2))
+        for era in (legacy, modern)
+    ),
+    *(
+        (
+            what,
+            _mcp(modern, "tools/call", {"name": "search_docs", "requestState": state}),
+            Rpc(400, -32602, "Invalid params: search_docs"),
+            Reason.PARAMS_INVALID,
+        )
+        for what, state in (("a state that nobody was given", "x"), ("a state that is no text", ["x"]))
+    ),
+    # a session, an event, a question of the server that is not the caller's
+    *(
+        (
+            f"a session of nobody, {method}",
+            _plain(_bearer(Token()), ("mcp-session-id", "s1"), method=method),
+            Rpc(404, -32600, "Session not found", message_id=None),
+            Reason.SESSION_UNKNOWN,
+        )
+        for method in ("GET", "DELETE")
     ),
     (
-        "a DELETE of a session",
-        _plain(_bearer(Token()), method="DELETE"),
-        _error(405, "method_not_allowed", {"allow": "POST"}),
-        Reason.STREAM_NOT_OFFERED,
+        "a session of nobody, POST",
+        _mcp(legacy, "tools/call", None, ("mcp-session-id", "s1")),
+        Rpc(404, -32600, "Session not found"),
+        Reason.SESSION_UNKNOWN,
+    ),
+    (
+        "an event of nobody",
+        _plain(_bearer(Token()), ("last-event-id", "7")),
+        Rpc(400, -32600, "Unknown Last-Event-ID", message_id=None),
+        Reason.EVENT_UNKNOWN,
+    ),
+    (
+        "a response to what nobody asked",
+        _body('{"jsonrpc":"2.0","id":"a","error":{"code":-1,"message":"x"}}'),
+        Rpc(400, -32600, "Invalid request", message_id="a"),
+        Reason.RESPONSE_NOT_EXPECTED,
+    ),
+    # a stream, which the modern era does not have
+    *(
+        (
+            f"a modern {method}",
+            _plain(_bearer(Token()), ("mcp-protocol-version", "2026-07-28"), method=method),
+            _error(405, "method_not_allowed", {"allow": "DELETE, GET, POST"}),
+            Reason.STREAM_NOT_OFFERED,
+        )
+        for method in ("GET", "DELETE")
+    ),
+    *(
+        (
+            f"the method {method} at the endpoint",
+            _plain(_bearer(Token()), method=method),
+            _error(405, "method_not_allowed", {"allow": "DELETE, GET, POST"}),
+            Reason.STREAM_NOT_OFFERED,
+        )
+        for method in ("HEAD", "OPTIONS")
+    ),
+    # somebody whom the route is not meant for
+    *(
+        (
+            f"a token without the claim of the route, {era.__name__}",
+            _mcp(
+                era,
+                "tools/call",
+                None,
+                ("host", "closed.example.com"),
+                token=Token(claims={"aud": "https://closed.example.com/mcp", "team": "sales"}),
+            ),
+            _error(403, "access_denied"),
+            Reason.CLAIM_MISSING,
+        )
+        for era in (legacy, modern)
     ),
 ]
 
@@ -471,11 +599,15 @@ def _gate(app: ASGIApp, sink: AuditSink, keys: KeySource | None = None) -> ASGIA
         routes={
             "docs": Route(
                 scopes=["docs:read"],
-                tools={"search_docs": None, "drop_docs": ToolRule(scopes=["docs:admin", "docs:write"])},
+                tools={"search_docs": None, "drop_docs": Rule(scopes=["docs:admin", "docs:write"])},
                 clients=RouteClients(allowed_ips=["127.0.0.0/16"]),
                 origins=["https://inspector.example.com"],
                 public_paths=["/healthz"],
-            )
+                prompts=["greet"],
+                resources=["docs:///{+path}"],
+                tasks=True,
+            ),
+            "closed": Route(tools=["search_docs"], claims={"team": ["support"]}),
         },
     )
     return protect(
@@ -724,19 +856,47 @@ def test_a_challenge_has_only_the_parameters_that_are_known(
     assert dict(headers)[b"www-authenticate"].decode() == challenge
 
 
-def test_an_error_message_in_a_stream_names_the_request_and_the_message() -> None:
+@pytest.mark.parametrize("message_id", ["a", 7, 0, "", None])
+def test_an_error_message_in_a_stream_names_the_request_and_the_message_that_it_answers(
+    message_id: str | int | None,
+) -> None:
     exchange = exchange_of(http_scope())
-    exchange.message_id = "a"
+    exchange.message_id = "of the request, which may go on with the stream of another"
 
-    assert error_message(Reason.ANSWER_NOT_VALID, exchange, {"more": 1}) == {
+    assert error_message(Reason.ANSWER_NOT_VALID, exchange, message_id) == {
         "jsonrpc": "2.0",
-        "id": "a",
+        "id": message_id,
         "error": {
             "code": -32603,
             "message": "The server's answer was not valid",
-            "data": {"more": 1, "requestId": exchange.request_id},
+            "data": {"requestId": exchange.request_id},
         },
     }
+
+
+@pytest.mark.parametrize("message_id", ["a", 7, None])
+def test_a_refusal_of_the_server_is_told_in_an_error_that_names_the_request_and_the_message(
+    message_id: str | int | None,
+) -> None:
+    exchange = exchange_of(http_scope())
+    exchange.message_id = message_id
+
+    assert relayed_refusal(exchange) == {
+        "jsonrpc": "2.0",
+        "id": message_id,
+        "error": {
+            "code": -32600,
+            "message": "The server refused the request",
+            "data": {"requestId": exchange.request_id},
+        },
+    }
+
+
+def test_a_refusal_of_the_server_makes_no_client_believe_that_it_speaks_the_modern_era() -> None:
+    # A client that speaks both eras goes on to initialize unless it finds one of these in a 400 or 404.
+    modern_codes = {-32020, -32021, -32022, -32601, -32602}
+
+    assert relayed_refusal(exchange_of(http_scope()))["error"]["code"] not in modern_codes
 
 
 @pytest.mark.anyio

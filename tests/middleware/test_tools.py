@@ -1,6 +1,6 @@
 import asyncio
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import orjson
@@ -12,190 +12,68 @@ from tests.support.asgi import Headers, Reply, Spy, call, http_scope
 from tests.support.audit import Records
 from tests.support.mcp import legacy, modern
 from tests.support.tokens import ISSUER
-from tunnelgate import (
-    Allow,
-    AuditLog,
-    Deny,
-    NeedsScopes,
-    Principal,
-    Reason,
-    ToolAllowlist,
-    Verdict,
-)
+from tunnelgate import AuditLog, Principal, Reason, Requirement, Sealer, ToolAllowlist
 from tunnelgate.asgi import ASGIApp, Message, Receive, Scope, Send
 from tunnelgate.exchange import exchange_of
-from tunnelgate.reading.message import MAX_NAME, read_message, write_header
-from tunnelgate.tools import DEFAULT_MAX_BODY, MessageRules, ToolRules, check_tool_name
+from tunnelgate.handles import Handles, Origin, Task
+from tunnelgate.reading.fault import Fault
+from tunnelgate.reading.message import read_message
+from tunnelgate.reading.methods import MAX_NAME
+from tunnelgate.reading.mirrored import write_header
+from tunnelgate.tools import DEFAULT_MAX_BODY
+from tunnelgate.verdict import Verdict
 
 ERAS = [pytest.param(legacy, id="legacy"), pytest.param(modern, id="modern")]
-NOBODY: frozenset[str] = frozenset()
 
 
 # Construction
 
 
 @pytest.mark.parametrize(
-    ("tools", "sentence"),
+    ("listed", "sentence"),
     [
-        pytest.param([], "no tool is listed, so every call would be refused", id="no tool at all"),
-        pytest.param({}, "no tool is listed, so every call would be refused", id="no tool in a mapping"),
-        pytest.param([""], "'' is not a name of 1 to 256 characters", id="an empty name"),
-        pytest.param(["x" * (MAX_NAME + 1)], "is not a name of 1 to 256", id="a name that is too long"),
-        pytest.param(["*"], r"'\*' is a pattern; list the tools by name", id="a star alone"),
-        pytest.param(["read_*"], "is a pattern", id="a star at the end"),
-        pytest.param(["read_?"], "is a pattern", id="a question mark"),
-        pytest.param(["read_[ab]"], "is a pattern", id="a set of letters"),
-        pytest.param(["search_docs", "*"], r"'\*' is a pattern", id="a pattern among names"),
-        pytest.param({"*": ["docs:read"]}, "is a pattern", id="a pattern with a scope"),
-        pytest.param("search_docs", "text", id="one text in place of a list"),
-        pytest.param({"search_docs": "docs:read"}, "text", id="one text in place of a list of scopes"),
+        pytest.param({}, "nothing is listed, so everything would be refused", id="nothing at all"),
+        pytest.param({"tools": []}, "nothing is listed, so everything", id="no tool"),
+        pytest.param({"tools": {}}, "nothing is listed, so everything", id="no tool in a mapping"),
+        pytest.param(
+            {"prompts": [], "resources": ()}, "nothing is listed", id="neither prompts nor resources"
+        ),
+        pytest.param({"log_level": "info", "tasks": True}, "nothing is listed", id="settings alone"),
+        pytest.param(
+            {"tools": ["read_*"]}, "'read_\\*' is a pattern; list the names", id="a pattern of tools"
+        ),
+        pytest.param({"prompts": ["*"]}, "is a pattern; list the names", id="a pattern of prompts"),
+        pytest.param({"resources": ["docs:///*"]}, "is a pattern; write a URI", id="a pattern of resources"),
+        pytest.param({"methods": ["acme/*"]}, "is a pattern; list the methods", id="a pattern of methods"),
+        pytest.param(
+            {"methods": ["tools/call"]}, "is a method of the protocol", id="a method of the protocol"
+        ),
+        pytest.param({"tools": "search_docs"}, "text where a list", id="one text in place of tools"),
+        pytest.param({"prompts": "review"}, "text where a list", id="one text in place of prompts"),
+        pytest.param({"resources": "docs:///a"}, "text where a list", id="one text in place of resources"),
+        pytest.param({"tools": {"a": "docs:read"}}, "text", id="one text in place of a list of scopes"),
+        pytest.param({"tools": "*"}, "set allow_all_tools as well", id="every tool without a second word"),
+        pytest.param({"tools": ["a"], "log_level": "loud"}, "level", id="a level that there is not"),
     ],
 )
-def test_tools_that_cannot_be_meant_are_refused_at_construction(tools: Any, sentence: str) -> None:
+def test_what_cannot_be_meant_is_refused_at_construction(listed: Any, sentence: str) -> None:
     with pytest.raises(ValueError, match=sentence):
-        ToolAllowlist(Spy(), tools=tools)
+        ToolAllowlist(Spy(), **listed)
 
 
-@pytest.mark.parametrize("name", ["a", "x" * MAX_NAME, "search_docs", "größe", "a b", "a/b", "a.b:c-d"])
-def test_a_plain_name_of_any_script_can_be_listed(name: str) -> None:
-    check_tool_name(name)
+@pytest.mark.anyio
+async def test_every_tool_can_be_called_where_all_are_allowed() -> None:
+    spy = Spy()
+    app = ToolAllowlist(spy, tools="*", allow_all_tools=True)
 
-    assert ToolRules([name]).decide(name, NOBODY) == Allow()
+    for name in ("safe_tool", "tomorrow's tool"):
+        headers, body = legacy("tools/call", {"name": name})
+        assert (await call(app, http_scope(headers=headers), body)).status == 200
+    headers, body = legacy("prompts/get", {"name": "safe_tool"})
+    reply = await call(app, http_scope(headers=headers), body)
 
-
-def test_tools_that_are_added_afterwards_are_not_listed() -> None:
-    tools: dict[str, list[str]] = {"search_docs": []}
-    rules = ToolRules(tools)
-    tools["drop_docs"] = []
-
-    assert rules.decide("drop_docs", NOBODY) == Deny(Reason.TOOL_NOT_ALLOWED)
-
-
-# Deciding
-
-ALLOWED = Allow()
-UNKNOWN = Deny(Reason.TOOL_NOT_ALLOWED)
-RULES = ToolRules({"open": [], "read": ["docs:read"], "drop": ["docs:read", "docs:admin"]})
-
-
-@pytest.mark.parametrize(
-    ("name", "granted", "verdict"),
-    [
-        pytest.param("open", [], ALLOWED, id="a tool that needs no scope"),
-        pytest.param("open", ["other"], ALLOWED, id="a tool that needs no scope, with one"),
-        pytest.param("read", ["docs:read"], ALLOWED, id="the scope that the tool needs"),
-        pytest.param("read", ["other", "docs:read"], ALLOWED, id="more than the tool needs"),
-        pytest.param("read", [], NeedsScopes(("docs:read",)), id="no scope"),
-        pytest.param("read", ["docs:admin"], NeedsScopes(("docs:read",)), id="another scope"),
-        pytest.param("read", ["docs:read:all"], NeedsScopes(("docs:read",)), id="a scope that begins so"),
-        pytest.param("read", ["DOCS:READ"], NeedsScopes(("docs:read",)), id="the scope in capitals"),
-        pytest.param("drop", ["docs:admin"], NeedsScopes(("docs:read", "docs:admin")), id="one scope of two"),
-        pytest.param("drop", ["docs:admin", "docs:read"], ALLOWED, id="both scopes"),
-        pytest.param("delete", ["docs:read", "docs:admin"], UNKNOWN, id="a tool that is not listed"),
-        pytest.param("OPEN", [], UNKNOWN, id="a listed name in capitals"),
-        pytest.param("open ", [], UNKNOWN, id="a listed name and a space"),
-        pytest.param("ope\u0301n", [], UNKNOWN, id="a listed name with an accent"),
-        pytest.param("\uff4fpen", [], UNKNOWN, id="a listed name with a wide letter"),
-        pytest.param("\u043epen", [], UNKNOWN, id="a listed name with a letter of another script"),
-        pytest.param("open\x00drop", [], UNKNOWN, id="a listed name, a NUL and another"),
-        pytest.param("ope", [], UNKNOWN, id="a part of a listed name"),
-        pytest.param("", [], UNKNOWN, id="no name"),
-        pytest.param("*", [], UNKNOWN, id="a star"),
-    ],
-)
-def test_a_tool_may_be_called_when_it_is_listed_and_its_scopes_were_granted(
-    name: str, granted: list[str], verdict: Verdict
-) -> None:
-    assert RULES.decide(name, frozenset(granted)) == verdict
-
-
-@pytest.mark.parametrize(
-    ("name", "listed"),
-    [
-        pytest.param("open", True, id="a tool that may be called"),
-        pytest.param("read", True, id="a tool that only needs a scope"),
-        pytest.param("delete", False, id="a tool that is not listed"),
-    ],
-)
-def test_a_tool_that_only_needs_a_wider_token_stays_visible(name: str, listed: bool) -> None:  # noqa: FBT001
-    assert RULES.is_listed(name, NOBODY) is listed
-
-
-REQUEST = '{"jsonrpc":"2.0","id":1,"method":"%s","params":{}}'
-NOTIFICATION = '{"jsonrpc":"2.0","method":"%s"}'
-
-
-@pytest.mark.parametrize(
-    ("body", "verdict"),
-    [
-        pytest.param(REQUEST % "initialize", ALLOWED, id="initialize"),
-        pytest.param(REQUEST % "ping", ALLOWED, id="ping"),
-        pytest.param(REQUEST % "server/discover", ALLOWED, id="server/discover"),
-        pytest.param(REQUEST % "tools/list", ALLOWED, id="tools/list"),
-        pytest.param(NOTIFICATION % "notifications/initialized", ALLOWED, id="notifications/initialized"),
-        pytest.param(NOTIFICATION % "notifications/cancelled", ALLOWED, id="notifications/cancelled"),
-        pytest.param(NOTIFICATION % "notifications/progress", ALLOWED, id="notifications/progress"),
-        *(
-            pytest.param(
-                REQUEST % method, Deny(Reason.METHOD_NOT_ALLOWED, method), id=f"the request {method}"
-            )
-            for method in (
-                "prompts/list",
-                "resources/list",
-                "completion/complete",
-                "logging/setLevel",
-                "sampling/createMessage",
-                "tasks/get",
-                "tools/List",
-                "tools/list ",
-                "notifications/initialized",
-                "evil",
-            )
-        ),
-        *(
-            pytest.param(
-                NOTIFICATION % method,
-                Deny(Reason.NOTIFICATION_NOT_ALLOWED, method),
-                id=f"the notification {method}",
-            )
-            for method in ("notifications/evil", "initialize", "tools/list", "ping")
-        ),
-        pytest.param(
-            '{"jsonrpc":"2.0","id":7,"result":{"action":"accept"}}',
-            Deny(Reason.RESPONSE_NOT_EXPECTED),
-            id="a response with a result",
-        ),
-        pytest.param(
-            '{"jsonrpc":"2.0","id":7,"error":{"code":1,"message":"x"}}',
-            Deny(Reason.RESPONSE_NOT_EXPECTED),
-            id="a response with an error",
-        ),
-        pytest.param(
-            '{"jsonrpc":"2.0","id":1,"method":"resources/read","params":{"uri":"file:///srv/ok/../../etc/shadow"}}',
-            Deny(Reason.METHOD_NOT_ALLOWED, "resources/read"),
-            id="the content of a resource",
-        ),
-        pytest.param(
-            '{"jsonrpc":"2.0","id":1,"method":"prompts/get","params":{"name":"open"}}',
-            Deny(Reason.METHOD_NOT_ALLOWED, "prompts/get"),
-            id="a prompt that has the name of a listed tool",
-        ),
-        pytest.param(
-            '{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"open"}}', ALLOWED, id="a call"
-        ),
-        pytest.param(
-            '{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"delete"}}',
-            UNKNOWN,
-            id="another call",
-        ),
-    ],
-)
-def test_a_message_passes_only_when_the_protocol_needs_it_or_its_tool_is_listed(
-    body: str, verdict: Verdict
-) -> None:
-    message = read_message(body.encode(), {})
-
-    assert MessageRules(RULES).decide(message, NOBODY) == verdict
+    assert reply.json()["error"]["code"] == -32601
+    assert len(spy.bodies) == 2
 
 
 # Asking: the classes of attacks on what a message means
@@ -365,7 +243,7 @@ DANGER = CALL % '{"name":"danger_tool","arguments":{}}'
         pytest.param(SAFE.encode("utf-32"), 400, -32700, Reason.BODY_NOT_JSON, id="UTF-32"),
         pytest.param(b"\x1f\x8b\x08\x00", 400, -32700, Reason.BODY_NOT_JSON, id="gzip without saying so"),
         pytest.param(
-            REQUEST % "sampling/createMessage",
+            '{"jsonrpc":"2.0","id":1,"method":"sampling/createMessage","params":{}}',
             200,
             -32601,
             Reason.METHOD_NOT_ALLOWED,
@@ -469,13 +347,13 @@ async def test_in_the_legacy_era_headers_that_only_seem_to_repeat_the_body_do_no
 @pytest.mark.anyio
 async def test_a_modern_request_without_a_target_names_none() -> None:
     spy = Spy()
-    headers, body = modern("ping")
+    headers, body = modern("tools/list")
 
     await call(
         ToolAllowlist(spy, tools=["safe_tool"]), http_scope(headers=[*headers, ("mcp-name", "x")]), body
     )
 
-    assert spy.seen_headers["mcp-method"] == "ping"
+    assert spy.seen_headers["mcp-method"] == "tools/list"
     assert "mcp-name" not in spy.seen_headers
 
 
@@ -551,8 +429,31 @@ async def test_a_name_that_comes_octet_by_octet_is_read_whole() -> None:
 @pytest.mark.parametrize(
     ("method", "headers", "status", "reason"),
     [
-        pytest.param("GET", [], 405, Reason.STREAM_NOT_OFFERED, id="a stream"),
-        pytest.param("DELETE", [], 405, Reason.STREAM_NOT_OFFERED, id="the end of a session"),
+        *(
+            pytest.param(method, [], 405, Reason.STREAM_NOT_OFFERED, id=method)
+            for method in ("HEAD", "OPTIONS", "PUT", "PATCH", "TRACE", "get", "")
+        ),
+        *(
+            pytest.param(
+                method,
+                [("mcp-protocol-version", "2026-07-28")],
+                405,
+                Reason.STREAM_NOT_OFFERED,
+                id=f"{method} of the modern era",
+            )
+            for method in ("GET", "DELETE")
+        ),
+        *(
+            pytest.param(
+                method,
+                [(name, "a"), (name, "a")],
+                400,
+                Reason.HEADER_DUPLICATED,
+                id=f"{method} with two of {name}",
+            )
+            for method in ("GET", "DELETE", "POST")
+            for name in ("mcp-session-id", "last-event-id", "mcp-protocol-version")
+        ),
         pytest.param(
             "POST", [("content-type", "text/plain")], 415, Reason.MEDIA_TYPE_NOT_ALLOWED, id="a text"
         ),
@@ -588,7 +489,7 @@ async def test_a_name_that_comes_octet_by_octet_is_read_whole() -> None:
     ],
 )
 @pytest.mark.anyio
-async def test_used_alone_the_layer_refuses_what_is_not_one_json_post(
+async def test_used_alone_the_layer_refuses_what_is_no_request_of_mcp(
     method: str, headers: Headers, status: int, reason: Reason
 ) -> None:
     spy, records = Spy(), Records()
@@ -598,6 +499,7 @@ async def test_used_alone_the_layer_refuses_what_is_not_one_json_post(
 
     assert reply.status == status
     assert isinstance(reply.json()["error"], str)
+    assert reply.header("allow") == ("DELETE, GET, POST" if status == 405 else None)
     assert [("deny", reason)] == records.verdicts
     assert spy.scopes == []
 
@@ -646,22 +548,60 @@ SCOPES = ["a", "b", "c"]
 LETTERS = st.sampled_from(["a", "A", "b", "_", "é", "e\u0301", "ﬁ", "\u0430", " ", "\n"])
 NAMES = st.lists(LETTERS, min_size=1, max_size=2).map("".join)
 LISTED = st.lists(LETTERS | st.sampled_from(["*", "?"]), max_size=3).map("".join)
+ENTRIES = st.sampled_from(["docs:///a", "docs:///a/b", "docs:///{x}", "docs:///{+x}", "docs:///a/{+x}"])
+URIS = ENTRIES | st.sampled_from(
+    [
+        "docs:///b",
+        "docs:///A",
+        "docs:///a/../b",
+        "docs:///a//b",
+        "docs:///%61",
+        "docs:///{y}",
+        "x",
+        "docs:///a/c",
+    ]
+)
+REQUIREMENTS = st.builds(
+    Requirement,
+    scopes=st.sets(st.sampled_from(SCOPES), max_size=2).map(sorted),
+    claims=st.dictionaries(st.just("team"), st.sampled_from("xy"), max_size=1),
+)
+PRINCIPALS = st.none() | st.builds(
+    Principal,
+    issuer=st.just(ISSUER),
+    subject=st.just("alice"),
+    client_id=st.just("agent"),
+    scopes=st.frozensets(st.sampled_from(SCOPES)),
+    claims=st.dictionaries(st.just("team"), st.sampled_from(["x", "y", ["x", "y"], 1]), max_size=1),
+)
 
 
-def _as_alice(app: ASGIApp, granted: frozenset[str]) -> ASGIApp:
+def _as(principal: Principal | None, app: ASGIApp, route: str | None = None) -> ASGIApp:
+    """Return ``app`` behind somebody who found out who asks, and where."""
+
     async def authenticated(scope: Scope, receive: Receive, send: Send) -> None:
-        exchange_of(scope).principal = Principal(ISSUER, "alice", "agent", granted, {})
+        exchange = exchange_of(scope)
+        exchange.principal, exchange.route = principal, route
         await app(scope, receive, send)
 
     return authenticated
 
 
+def _alice(granted: str = "") -> Principal:
+    return Principal(ISSUER, "alice", "agent", frozenset(granted.split()), {})
+
+
+BOARD = Principal(ISSUER, "carol", "agent", frozenset(), {"department": "board"})
+SEALER = Sealer.random()
+
+
+def _nobodys() -> Handles:
+    return Handles(SEALER, None, None)
+
+
 def _ask(app: ASGIApp, era: Any, method: str, params: dict[str, Any] | None = None) -> Reply:
     headers, body = era(method, params)
-    sent = [
-        (name, write_header((params or {})["name"]).decode() if name == "mcp-name" else value)
-        for name, value in headers
-    ]
+    sent = [(name, write_header(value).decode() if name == "mcp-name" else value) for name, value in headers]
     return asyncio.run(call(app, http_scope(headers=sent), body))
 
 
@@ -673,57 +613,106 @@ def _in_a_stream(message: bytes) -> Spy:
     return Spy(b": hello\n\nevent: message\ndata: " + message + b"\n\n", content_type="text/event-stream")
 
 
-def _listed(reply: Reply) -> list[str]:
+def _listed(reply: Reply, member: str, name: str) -> list[str]:
     assert reply.status == 200
     if (reply.header("content-type") or "") == "application/json":
-        return [tool["name"] for tool in reply.json()["result"]["tools"]]
+        return [entry[name] for entry in reply.json()["result"][member]]
     *_, data = (line for line in reply.body.split(b"\n") if line.startswith(b"data: "))
-    return [tool["name"] for tool in json.loads(data.removeprefix(b"data: "))["result"]["tools"]]
+    return [entry[name] for entry in json.loads(data.removeprefix(b"data: "))["result"][member]]
 
 
 def _exists(reply: Reply) -> bool:
-    """Return whether the answer to a call says, in one way or another, that there is such a tool."""
+    """Return whether the answer to a call says, in one way or another, that there is such a thing."""
     error = reply.json().get("error")
     return not (isinstance(error, dict) and error["code"] in (-32600, -32602))
 
 
+def _named(name: str) -> dict[str, Any]:
+    return {"name": name}
+
+
+def _at(uri: str) -> dict[str, Any]:
+    return {"uri": uri}
+
+
+def _from(template: str) -> dict[str, Any]:
+    return {"ref": {"type": "ref/resource", "uri": template}, "argument": {"name": "x", "value": ""}}
+
+
+def _at_docs(name: str) -> dict[str, Any]:
+    return _at(f"docs:///{name}")
+
+
+def _from_docs(name: str) -> dict[str, Any]:
+    return _from(f"docs:///{name}")
+
+
+def _for(prompt: str) -> dict[str, Any]:
+    return {"ref": {"type": "ref/prompt", "name": prompt}, "argument": {"name": "x", "value": ""}}
+
+
 @pytest.mark.promise("listed-equals-callable")
-@given(
-    policy=st.dictionaries(NAMES, st.sets(st.sampled_from(SCOPES)), min_size=1, max_size=5),
-    granted=st.frozensets(st.sampled_from(SCOPES)),
-    upstream=st.lists(LISTED, max_size=6),
-    more=st.booleans(),
-    era=st.sampled_from([legacy, modern]),
-    form=st.sampled_from([_in_json, _in_a_stream]),
+@pytest.mark.parametrize(
+    ("kind", "listing", "member", "key", "asking", "params"),
+    [
+        pytest.param("tools", "tools/list", "tools", "name", "tools/call", _named, id="tools"),
+        pytest.param("prompts", "prompts/list", "prompts", "name", "prompts/get", _named, id="prompts"),
+        pytest.param(
+            "prompts", "prompts/list", "prompts", "name", "completion/complete", _for, id="completed prompts"
+        ),
+        pytest.param(
+            "resources", "resources/list", "resources", "uri", "resources/read", _at, id="resources"
+        ),
+        pytest.param(
+            "resources",
+            "resources/templates/list",
+            "resourceTemplates",
+            "uriTemplate",
+            "completion/complete",
+            _from,
+            id="templates",
+        ),
+    ],
 )
-@example(
-    policy={"a": {"a"}, "b": set()},
-    granted=frozenset(),
-    upstream=["a", "b", "A"],
-    more=True,
-    era=legacy,
-    form=_in_json,
-)
-def test_what_is_listed_is_exactly_what_can_be_called(
-    policy: Mapping[str, set[str]],
-    granted: frozenset[str],
-    upstream: list[str],
-    more: bool,  # noqa: FBT001
-    era: Any,
-    form: Callable[[bytes], Spy],
+@given(data=st.data())
+def test_what_is_listed_is_exactly_what_can_be_used(
+    kind: str,
+    listing: str,
+    member: str,
+    key: str,
+    asking: str,
+    params: Callable[[str], dict[str, Any]],
+    data: st.DataObject,
 ) -> None:
-    entries = [*upstream, *policy] if more else upstream
-    result = {"tools": [{"name": name, "inputSchema": {"type": "object"}} for name in entries]}
-    listing = _as_alice(
-        ToolAllowlist(form(orjson.dumps({"jsonrpc": "2.0", "id": 1, "result": result})), tools=policy),
-        granted,
+    of_resources = kind == "resources"
+    policy: Mapping[str, Requirement] = data.draw(
+        st.dictionaries(ENTRIES if of_resources else NAMES, REQUIREMENTS, min_size=1, max_size=4)
     )
-    calling = _as_alice(ToolAllowlist(Spy(), tools=policy), granted)
+    offered = data.draw(
+        st.lists(URIS if of_resources else LISTED, max_size=5).map(lambda few: [*few, *policy])
+    )
+    principal = data.draw(PRINCIPALS)
+    era = data.draw(st.sampled_from([legacy, modern]))
+    form = data.draw(st.sampled_from([_in_json, _in_a_stream]))
+    result = {member: [{key: text, "title": "x"} for text in offered]}
+    rules: Any = {kind: policy}
+    behind = form(orjson.dumps({"jsonrpc": "2.0", "id": 1, "result": result}))
 
-    listed = _listed(_ask(listing, era, "tools/list"))
+    listed = _listed(_ask(_as(principal, ToolAllowlist(behind, **rules)), era, listing), member, key)
 
-    callable_names = [name for name in entries if _exists(_ask(calling, era, "tools/call", {"name": name}))]
-    assert listed == callable_names
+    calling = _as(principal, ToolAllowlist(Spy(), **rules))
+    assert listed == [text for text in offered if _exists(_ask(calling, era, asking, params(text)))]
+
+
+@pytest.mark.promise("listed-equals-callable")
+@pytest.mark.parametrize("era", ERAS)
+@pytest.mark.parametrize("form", [_in_json, _in_a_stream])
+def test_where_all_tools_are_allowed_all_are_listed(era: Any, form: Callable[[bytes], Spy]) -> None:
+    result = {"tools": [{"name": name, "title": "x"} for name in ("a", "b", "*")]}
+    behind = form(orjson.dumps({"jsonrpc": "2.0", "id": 1, "result": result}))
+    app = ToolAllowlist(behind, tools="*", allow_all_tools=True)
+
+    assert _listed(_ask(app, era, "tools/list"), "tools", "name") == ["a", "b", "*"]
 
 
 @pytest.mark.parametrize("era", ERAS)
@@ -737,17 +726,16 @@ async def test_a_list_keeps_all_but_the_names_that_the_caller_may_not_see(
         for name in ("read", "drop", "delete", "open")
     ]
     result: dict[str, Any] = {"tools": tools, "nextCursor": "2", "ttlMs": 1, "cacheScope": "public"}
-    app = ToolAllowlist(
-        form(orjson.dumps({"jsonrpc": "2.0", "id": 1, "result": result})),
-        tools={"open": [], "read": ["docs:read"]},
-    )
-    headers, body = era("tools/list", {"cursor": "1"})
+    behind, handles = form(orjson.dumps({"jsonrpc": "2.0", "id": 1, "result": result})), _nobodys()
+    app = ToolAllowlist(behind, tools={"open": [], "read": ["docs:read"]}, sealer=SEALER)
+    headers, body = era("tools/list", {"cursor": handles.cursor("tools/list", "1")})
 
     reply = await call(app, http_scope(headers=headers), body)
 
+    assert orjson.loads(behind.bodies[0])["params"]["cursor"] == "1"
     expected: dict[str, Any] = {
         "tools": [tools[0], tools[3]],
-        "nextCursor": "2",
+        "nextCursor": handles.cursor("tools/list", "2"),
         "ttlMs": 1,
         "cacheScope": "private",
     }
@@ -762,7 +750,7 @@ async def test_a_list_keeps_all_but_the_names_that_the_caller_may_not_see(
 async def test_a_tool_that_needs_another_scope_is_answered_with_the_whole_challenge(era: Any) -> None:
     spy, records = Spy(), Records()
     app = AuditLog(
-        _as_alice(ToolAllowlist(spy, tools={"drop": ["docs:admin", "docs:read"]}), frozenset({"docs:read"})),
+        _as(_alice("docs:read"), ToolAllowlist(spy, tools={"drop": ["docs:admin", "docs:read"]})),
         sink=records,
     )
     headers, body = era("tools/call", {"name": "drop"})
@@ -779,12 +767,735 @@ async def test_a_tool_that_needs_another_scope_is_answered_with_the_whole_challe
     assert spy.scopes == []
 
 
+@pytest.mark.promise("listed-equals-callable")
+@pytest.mark.parametrize("era", ERAS)
+@pytest.mark.parametrize(
+    ("listing", "member", "name", "hidden"),
+    [
+        pytest.param("tools/list", "tools", "name", "danger_tool", id="tools"),
+        pytest.param("prompts/list", "prompts", "name", "hidden", id="prompts"),
+        pytest.param("resources/list", "resources", "uri", "docs:///hidden", id="resources"),
+        pytest.param(
+            "resources/templates/list", "resourceTemplates", "uriTemplate", "wiki:///{+x}", id="templates"
+        ),
+    ],
+)
+@pytest.mark.anyio
+async def test_the_pages_of_a_list_are_gone_through_by_handles(
+    listing: str, member: str, name: str, hidden: str, era: Any
+) -> None:
+    rules: Any = {
+        "tools": ["safe_tool"],
+        "prompts": ["review"],
+        "resources": ["docs:///open", "docs:///x/{y}"],
+    }
+    page = {member: [{name: hidden}], "nextCursor": f"behind {hidden}"}
+    behind = Spy(orjson.dumps({"jsonrpc": "2.0", "id": 1, "result": page}))
+    app = ToolAllowlist(behind, **rules)
+    params: dict[str, Any] = {}
+
+    for _ in range(2):
+        headers, body = era(listing, params)
+        reply = await call(app, http_scope(headers=headers), body)
+        params = {"cursor": reply.json()["result"]["nextCursor"]}
+
+        assert reply.json()["result"][member] == []
+        assert hidden.encode() not in reply.body
+
+    assert orjson.loads(behind.bodies[1])["params"]["cursor"] == f"behind {hidden}"
+
+
 @pytest.mark.parametrize("era", ERAS)
 @pytest.mark.anyio
-async def test_an_answer_to_something_else_than_a_list_is_not_filtered(era: Any) -> None:
-    message = b'{"jsonrpc":"2.0","id":1,"result":{"tools":[{"name":"danger_tool"}]}}'
-    headers, body = era("tools/call", {"name": "safe_tool"})
+async def test_a_cursor_of_the_servers_own_is_refused(era: Any) -> None:
+    spy, records = Spy(), Records()
+    headers, body = era("tools/list", {"cursor": "danger_tool"})
 
-    reply = await call(ToolAllowlist(Spy(message), tools=["safe_tool"]), http_scope(headers=headers), body)
+    reply = await call(
+        AuditLog(ToolAllowlist(spy, tools=["safe_tool"]), sink=records), http_scope(headers=headers), body
+    )
 
-    assert reply.body == message
+    assert (reply.status, reply.json()["id"], reply.json()["error"]["code"]) == (400, 1, -32602)
+    assert records.verdicts == [("deny", Reason.PARAMS_INVALID)]
+    assert spy.bodies == []
+
+
+@pytest.mark.promise("session-bound")
+@pytest.mark.anyio
+async def test_a_server_is_told_again_what_it_said_to_this_client_about_this_call_alone() -> None:
+    asked_back: Mapping[str, Any] = {
+        "resultType": "input_required",
+        "inputRequests": {},
+        "requestState": "uid=0",
+    }
+    behind, records = Spy(orjson.dumps({"jsonrpc": "2.0", "id": 1, "result": asked_back})), Records()
+    app = ToolAllowlist(behind, tools=["a", "b"], prompts=["a"])
+    headers, body = modern("tools/call", {"name": "a"})
+    reply = await call(_as(_alice(), app, "docs"), http_scope(headers=headers), body)
+    state = reply.json()["result"]["requestState"]
+    assert "uid=0" not in reply.body.decode()
+
+    statuses: list[int] = []
+    for who, route, method, name, said in (
+        (_alice(), "docs", "tools/call", "a", state),
+        (_alice(), "docs", "tools/call", "b", state),
+        (_alice(), "docs", "prompts/get", "a", state),
+        (_alice(), "wiki", "tools/call", "a", state),
+        (Principal(ISSUER, "bob", "agent", frozenset(), {}), "docs", "tools/call", "a", state),
+        (_alice(), "docs", "tools/call", "a", "uid=0"),
+    ):
+        headers, body = modern(method, {"name": name, "requestState": said, "inputResponses": {}})
+        gate = AuditLog(_as(who, app, route), sink=records)
+        statuses.append((await call(gate, http_scope(headers=headers), body)).status)
+
+    assert statuses == [200, 400, 400, 400, 400, 400]
+    assert records.verdicts == [("allow", None), *[("deny", Reason.PARAMS_INVALID)] * 5]
+    assert [orjson.loads(each)["params"].get("requestState") for each in behind.bodies] == [None, "uid=0"]
+
+
+CAPABILITIES = ("completions", "experimental", "logging", "prompts", "resources", "tasks", "tools")
+
+
+@pytest.mark.promise("capabilities-cut")
+@pytest.mark.parametrize(
+    ("era", "method"),
+    [pytest.param(legacy, "initialize", id="legacy"), pytest.param(modern, "server/discover", id="modern")],
+)
+@pytest.mark.parametrize(
+    ("listed", "offered"),
+    [
+        pytest.param({"tools": ["a"]}, {"tools"}, id="tools"),
+        pytest.param({"tools": "*", "allow_all_tools": True}, {"tools"}, id="every tool"),
+        pytest.param({"prompts": ["a"]}, {"prompts", "completions"}, id="prompts"),
+        pytest.param({"resources": ["docs:///a"]}, {"resources", "completions"}, id="resources"),
+        pytest.param({"methods": ["acme/do"], "log_level": "info"}, {"logging"}, id="log messages"),
+        pytest.param({"tools": ["a"], "tasks": True}, {"tools", "tasks"}, id="tasks"),
+        pytest.param({"methods": ["acme/do"]}, set[str](), id="a method of its own"),
+    ],
+)
+@pytest.mark.anyio
+async def test_a_server_says_only_that_it_can_do_what_is_listed(
+    era: Any, method: str, listed: Any, offered: set[str]
+) -> None:
+    said = {
+        "protocolVersion": "2025-11-25",
+        "supportedVersions": ["2026-07-28", "2999-01-01"],
+        "capabilities": {name: {"listChanged": True} for name in CAPABILITIES},
+    }
+    behind = Spy(orjson.dumps({"jsonrpc": "2.0", "id": 1, "result": said}))
+    headers, body = era(method, {})
+
+    reply = await call(ToolAllowlist(behind, **listed), http_scope(headers=headers), body)
+
+    result = reply.json()["result"]
+    assert set(result["capabilities"]) == offered | {"experimental"}
+    assert result["supportedVersions"] == ["2026-07-28"]
+
+
+@pytest.mark.promise("era-kept")
+@pytest.mark.parametrize("method", ["initialize", "ping", "logging/setLevel", "resources/subscribe"])
+@pytest.mark.anyio
+async def test_what_only_the_legacy_era_has_is_not_found_in_the_modern_one(method: str) -> None:
+    spy = Spy()
+    headers, body = modern(method, {"level": "info", "uri": "docs:///a"})
+    headers = [pair for pair in headers if pair[0] != "mcp-name"]
+    app = ToolAllowlist(spy, resources=["docs:///a"], log_level="debug")
+
+    reply = await call(app, http_scope(headers=headers), body)
+
+    assert (reply.status, reply.json()["error"]["code"]) == (404, -32601)
+    assert spy.bodies == []
+
+
+@pytest.mark.promise("era-kept")
+@pytest.mark.parametrize("method", ["server/discover", "subscriptions/listen", "tasks/update"])
+@pytest.mark.anyio
+async def test_a_probe_for_the_modern_era_without_its_header_is_answered_as_legacy_servers_do(
+    method: str,
+) -> None:
+    spy = Spy()
+    headers, body = legacy(method, {})
+
+    reply = await call(ToolAllowlist(spy, tools=["a"], tasks=True), http_scope(headers=headers), body)
+
+    assert (reply.status, reply.json()["error"]["code"]) == (200, -32601)
+    assert spy.bodies == []
+
+
+MIXED_UP = b'{"jsonrpc":"2.0","id":1,"result":{"tools":[{"name":"danger_tool"}]}}'
+
+
+@pytest.mark.promise("listed-equals-callable")
+@pytest.mark.anyio
+async def test_a_list_in_place_of_another_answer_is_filtered_where_a_client_can_bring_it_about() -> None:
+    bodies: list[bytes] = []
+    for era in (legacy, modern):
+        headers, body = era("tools/call", {"name": "safe_tool"})
+        app = ToolAllowlist(Spy(MIXED_UP), tools=["safe_tool"])
+        bodies.append((await call(app, http_scope(headers=headers), body)).body)
+
+    assert bodies == [b'{"jsonrpc":"2.0","id":1,"result":{"tools":[]}}', MIXED_UP]
+
+
+@pytest.mark.promise("hidden-equals-absent")
+@pytest.mark.parametrize("era", ERAS)
+@pytest.mark.parametrize(
+    ("who", "values", "total"),
+    [
+        pytest.param(None, ["open", "a b"], None, id="nobody"),
+        pytest.param(BOARD, ["open", "plan", "a b"], 9, id="somebody whom all of them are meant for"),
+    ],
+)
+@pytest.mark.anyio
+async def test_no_completion_makes_the_name_of_what_may_not_be_read(
+    era: Any, who: Principal | None, values: list[str], total: int | None
+) -> None:
+    completion = {"values": ["open", "plan", "a b"], "total": 9, "hasMore": False}
+    behind = Spy(orjson.dumps({"jsonrpc": "2.0", "id": 1, "result": {"completion": completion}}))
+    rule = Requirement(claims={"department": "board"})
+    app = ToolAllowlist(behind, resources={"docs:///{folder}/{x}": None, "docs:///secret/plan": rule})
+    context = {"arguments": {"folder": "secret"}}
+    headers, body = era("completion/complete", {**_from("docs:///{folder}/{x}"), "context": context})
+
+    reply = await call(_as(who, app), http_scope(headers=headers), body)
+
+    found = reply.json()["result"]["completion"]
+    assert (found["values"], found.get("total"), found["hasMore"]) == (values, total, False)
+
+
+@pytest.mark.parametrize("era", ERAS)
+@pytest.mark.parametrize(
+    "params",
+    [
+        pytest.param({}, id="none"),
+        pytest.param({"argument": {"value": "a"}}, id="one without a name"),
+        pytest.param({"argument": ["x"]}, id="one that is no object"),
+    ],
+)
+@pytest.mark.anyio
+async def test_a_completion_of_no_argument_of_a_template_is_refused(era: Any, params: dict[str, Any]) -> None:
+    spy = Spy()
+    reference = {"type": "ref/resource", "uri": "docs:///{x}"}
+    headers, body = era("completion/complete", {"ref": reference, **params})
+
+    reply = await call(ToolAllowlist(spy, resources=["docs:///{x}"]), http_scope(headers=headers), body)
+
+    assert (reply.status, reply.json()["error"]["code"]) == (400, -32602)
+    assert spy.bodies == []
+
+
+@pytest.mark.anyio
+async def test_a_challenge_names_what_the_route_needs_as_well_and_nothing_twice() -> None:
+    app = ToolAllowlist(Spy(), tools={"drop": ["docs:admin", "docs:read"]})
+
+    async def on_a_route(scope: Scope, receive: Receive, send: Send) -> None:
+        exchange_of(scope).required_scopes = ("docs:read", "docs:use")
+        await app(scope, receive, send)
+
+    headers, body = legacy("tools/call", {"name": "drop"})
+
+    reply = await call(on_a_route, http_scope(headers=headers), body)
+
+    challenge = 'Bearer error="insufficient_scope", scope="docs:read docs:use docs:admin"'
+    assert reply.header("www-authenticate") == challenge
+
+
+@pytest.mark.promise("hidden-equals-absent")
+@pytest.mark.parametrize("era", ERAS)
+@pytest.mark.parametrize(
+    ("method", "params"),
+    [
+        pytest.param("tools/call", _named, id="a tool"),
+        pytest.param("prompts/get", _named, id="a prompt"),
+        pytest.param("completion/complete", _for, id="a completion for a prompt"),
+        pytest.param("resources/read", _at_docs, id="a resource"),
+        pytest.param("completion/complete", _from_docs, id="a completion for a resource"),
+    ],
+)
+def test_what_is_for_others_is_answered_like_what_does_not_exist(
+    era: Any, method: str, params: Callable[[str], dict[str, Any]]
+) -> None:
+    others = Requirement(["docs:read"], {"team": "x"})
+    spy = Spy()
+    app = ToolAllowlist(
+        spy,
+        tools={"hidden": others},
+        prompts={"hidden": others},
+        resources={"docs:///hidden": others},
+    )
+
+    replies = [_ask(_as(_alice(), app), era, method, params(name)) for name in ("hidden", "absent")]
+
+    first, second = (
+        reply.body.replace((reply.header("x-request-id") or "").encode(), b"-").replace(name, b"-")
+        for reply, name in zip(replies, (b"hidden", b"absent"), strict=True)
+    )
+    assert first == second
+    assert [reply.status for reply in replies] == [200, 200]
+    assert replies[0].json()["error"]["code"] == -32602
+    assert spy.scopes == []
+
+
+@pytest.mark.promise("era-kept")
+@pytest.mark.parametrize(
+    ("era", "status"), [pytest.param(legacy, 200, id="legacy"), pytest.param(modern, 404, id="modern")]
+)
+@pytest.mark.parametrize(
+    "method", ["prompts/list", "resources/read", "logging/setLevel", "tasks/get", "evil"]
+)
+def test_a_method_about_nothing_that_is_listed_does_not_exist(era: Any, status: int, method: str) -> None:
+    needed: Mapping[str, dict[str, Any]] = {
+        "resources/read": {"uri": "docs:///a"},
+        "logging/setLevel": {"level": "error"},
+    }
+    spy, records = Spy(), Records()
+    app = AuditLog(ToolAllowlist(spy, tools=["safe_tool"]), sink=records)
+    headers, body = era(method, {"taskId": "t"} if method == "tasks/get" else needed.get(method, {}))
+    headers = [*headers, ("mcp-name", "t")] if method == "tasks/get" else headers
+
+    reply = asyncio.run(call(app, http_scope(headers=headers), body))
+
+    assert (reply.status, reply.json()["error"]["code"]) == (status, -32601)
+    assert records.verdicts == [("deny", Reason.METHOD_NOT_ALLOWED)]
+    assert spy.scopes == []
+
+
+# Sessions, streams and requests of servers
+
+
+class _Server:
+    """A server of the legacy era that answers each request with what it was told to."""
+
+    def __init__(self, *answers: bytes | None) -> None:
+        self.asked: list[tuple[str, dict[str, str], bytes]] = []
+        self._answers = list(answers)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        body = (await receive())["body"]
+        headers = {name.decode(): value.decode("latin-1") for name, value in scope["headers"]}
+        self.asked.append((scope["method"], headers, body))
+        answer = self._answers.pop(0)
+        start: list[tuple[bytes, bytes]] = [(b"mcp-session-id", b"s-1")]
+        if answer is not None:
+            is_stream = not answer.startswith(b"{")
+            start.append((b"content-type", b"text/event-stream" if is_stream else b"application/json"))
+        await send(
+            {"type": "http.response.start", "status": 202 if answer is None else 200, "headers": start}
+        )
+        await send({"type": "http.response.body", "body": answer or b""})
+
+    @property
+    def last(self) -> tuple[str, dict[str, str], bytes]:
+        return self.asked[-1]
+
+
+INITIALIZED = orjson.dumps(
+    {"jsonrpc": "2.0", "id": 1, "result": {"protocolVersion": "2025-11-25", "capabilities": {}}}
+)
+LIST = b'{"jsonrpc":"2.0","id":1,"result":{"tools":[]}}'
+
+
+async def _initialize(app: ASGIApp) -> str:
+    headers, body = legacy("initialize", {"protocolVersion": "2025-11-25", "capabilities": {}})
+    reply = await call(app, http_scope(headers=headers), body)
+    handle = reply.header("mcp-session-id")
+    assert reply.status == 200
+    assert handle is not None
+    assert handle != "s-1"
+    return handle
+
+
+@pytest.mark.promise("session-bound")
+@pytest.mark.anyio
+async def test_a_session_is_known_to_each_side_by_its_own_name() -> None:
+    server = _Server(INITIALIZED, LIST, b": open\n\n", None)
+    app = _as(_alice(), ToolAllowlist(server, tools=["safe_tool"]))
+    session = ("mcp-session-id", await _initialize(app))
+    headers, body = legacy("tools/list")
+
+    for method, sent, content in (
+        ("POST", headers, body),
+        ("GET", [("accept", "text/event-stream")], b""),
+        ("DELETE", [], b""),
+    ):
+        reply = await call(app, http_scope(method, headers=[*sent, session]), content)
+
+        assert reply.status in (200, 202)
+        assert (server.last[0], server.last[1]["mcp-session-id"]) == (method, "s-1")
+        assert reply.header("mcp-session-id") == session[1]
+        assert b"s-1" not in reply.body
+
+
+@pytest.mark.promise("session-bound")
+@pytest.mark.parametrize("method", ["POST", "GET", "DELETE"])
+@pytest.mark.parametrize(
+    ("principal", "route"),
+    [
+        pytest.param(Principal(ISSUER, "bob", "agent", frozenset(), {}), "docs", id="another principal"),
+        pytest.param(_alice(), "wiki", id="another route"),
+        pytest.param(None, "docs", id="nobody"),
+    ],
+)
+@pytest.mark.anyio
+async def test_a_session_of_somebody_else_is_not_found(
+    method: str, principal: Principal | None, route: str
+) -> None:
+    server, records = _Server(INITIALIZED), Records()
+    app = ToolAllowlist(server, tools=["safe_tool"])
+    handle = await _initialize(_as(_alice(), app, "docs"))
+    headers, body = legacy("tools/list")
+
+    for session in (handle, "s-1", "x"):
+        reply = await call(
+            AuditLog(_as(principal, app, route), sink=records),
+            http_scope(method, headers=[*headers, ("mcp-session-id", session)]),
+            body if method == "POST" else b"",
+        )
+
+        assert (reply.status, reply.json()["error"]["code"]) == (404, -32600)
+        assert reply.json()["id"] == (1 if method == "POST" else None)
+    assert records.verdicts == [("deny", Reason.SESSION_UNKNOWN)] * 3
+    assert len(server.asked) == 1
+
+
+@pytest.mark.promise("session-bound")
+@pytest.mark.anyio
+async def test_replicas_with_the_same_keys_know_the_same_sessions_and_others_do_not() -> None:
+    first, second, third = _Server(INITIALIZED), _Server(LIST), _Server()
+    handle = await _initialize(ToolAllowlist(first, tools=["safe_tool"], sealer=SEALER))
+    headers, body = legacy("tools/list")
+    scope = http_scope(headers=[*headers, ("mcp-session-id", handle)])
+
+    same = await call(ToolAllowlist(second, tools=["safe_tool"], sealer=SEALER), scope, body)
+    other = await call(
+        ToolAllowlist(third, tools=["safe_tool"]),
+        http_scope(headers=[*headers, ("mcp-session-id", handle)]),
+        body,
+    )
+
+    assert (same.status, second.last[1]["mcp-session-id"]) == (200, "s-1")
+    assert (other.status, third.asked) == (404, [])
+
+
+def _events(*events: tuple[str, Mapping[str, Any]]) -> bytes:
+    return b"".join(
+        b"id: %s\ndata: %s\n\n" % (event_id.encode(), orjson.dumps({"jsonrpc": "2.0", **message}))
+        for event_id, message in events
+    )
+
+
+def _seen(reply: Reply) -> list[tuple[str, Any]]:
+    blocks = [dict(line.split(": ", 1) for line in block.splitlines()) for block in _blocks(reply)]
+    return [(block["id"], json.loads(block["data"])) for block in blocks]
+
+
+def _blocks(reply: Reply) -> Sequence[str]:
+    assert reply.header("content-type") == "text/event-stream"
+    return [block for block in reply.body.decode().split("\n\n") if block]
+
+
+RESULT: Mapping[str, Any] = {"id": 1, "result": {"content": []}}
+
+
+@pytest.mark.promise("response-asked-for")
+@pytest.mark.parametrize("message_id", [7, "7", 0, "größe"], ids=repr)
+@pytest.mark.anyio
+async def test_a_client_responds_to_what_the_server_asked_and_to_nothing_else(message_id: Any) -> None:
+    asking = {"id": message_id, "method": "elicitation/create", "params": {"message": "Sure?"}}
+    server, records = _Server(_events(("e-1", asking), ("e-2", RESULT)), None), Records()
+    app = AuditLog(_as(_alice(), ToolAllowlist(server, tools=["safe_tool"])), sink=records)
+    headers, body = legacy("tools/call", {"name": "safe_tool"})
+    (_, asked), (_, answered) = _seen(await call(app, http_scope(headers=headers), body))
+    response = {"jsonrpc": "2.0", "id": asked["id"], "result": {"action": "accept"}}
+    session = ("mcp-session-id", Handles(SEALER, None, _alice()).session(b"s-2"))
+
+    # The stream came with a session, within which alone the request was made.
+    refused = [
+        await call(app, http_scope(headers=headers), orjson.dumps(response)),
+        await call(app, http_scope(headers=headers), orjson.dumps({**response, "id": message_id})),
+        await call(app, http_scope(headers=[*headers, session]), orjson.dumps(response)),
+    ]
+
+    assert answered == {"jsonrpc": "2.0", **RESULT}
+    assert asked["id"] != message_id
+    assert [reply.status for reply in refused] == [400, 400, 404]
+    assert len(server.asked) == 1
+    assert records.verdicts == [
+        ("allow", None),
+        ("deny", Reason.RESPONSE_NOT_EXPECTED),
+        ("deny", Reason.RESPONSE_NOT_EXPECTED),
+        ("deny", Reason.SESSION_UNKNOWN),
+    ]
+
+
+@pytest.mark.promise("response-asked-for")
+@pytest.mark.parametrize("message_id", [7, "7", 0, "größe"], ids=repr)
+@pytest.mark.anyio
+async def test_a_response_reaches_the_server_with_the_id_that_it_gave(message_id: Any) -> None:
+    asking = {"id": message_id, "method": "elicitation/create", "params": {"message": "Sure?"}}
+    server = _Server(INITIALIZED, _events(("e-1", asking), ("e-2", RESULT)), None)
+    app = _as(_alice(), ToolAllowlist(server, tools=["safe_tool"]))
+    session = ("mcp-session-id", await _initialize(app))
+    headers, body = legacy("tools/call", {"name": "safe_tool"})
+    (_, asked), _ = _seen(await call(app, http_scope(headers=[*headers, session]), body))
+    response = {"jsonrpc": "2.0", "id": asked["id"], "result": {"action": "accept"}}
+
+    reply = await call(app, http_scope(headers=[*headers, session]), orjson.dumps(response))
+
+    sent = json.loads(server.last[2])
+    assert reply.status == 202
+    assert sent == {**response, "id": message_id}
+    assert type(sent["id"]) is type(message_id)
+
+
+@pytest.mark.promise("session-bound")
+@pytest.mark.anyio
+async def test_a_stream_goes_on_where_it_was_cut_off_for_whom_it_was_meant_while_it_is_allowed() -> None:
+    server = _Server(INITIALIZED, _events(("e-1", {"method": "notifications/progress", "params": {}})), b"")
+    rules: Any = {"tools": {"safe_tool": ()}, "sealer": SEALER}
+    app = _as(_alice(), ToolAllowlist(server, **rules))
+    session = ("mcp-session-id", await _initialize(app))
+    headers, body = legacy("tools/call", {"name": "safe_tool"})
+    (event_id, _), *_ = _seen(await call(app, http_scope(headers=[*headers, session]), body))
+    sent = [session, ("last-event-id", event_id)]
+    records = Records()
+
+    async def get(principal: Principal | None, layer: ASGIApp, headers: Headers) -> int:
+        audited = AuditLog(_as(principal, layer), sink=records)
+        return (await call(audited, http_scope("GET", headers=headers))).status
+
+    assert event_id != "e-1"
+    closed = ToolAllowlist(server, tools=["other_tool"], sealer=SEALER)
+    narrower = ToolAllowlist(server, tools={"safe_tool": ["docs:read"]}, sealer=SEALER)
+    await get(_alice(), closed, sent)
+    assert await get(_alice(), narrower, sent) == 403
+    assert await get(_alice(), ToolAllowlist(server, **rules), [session, ("last-event-id", "e-1")]) == 400
+    assert await get(_alice(), ToolAllowlist(server, **rules), [sent[1]]) == 400
+    bob = Principal(ISSUER, "bob", "agent", frozenset(), {})
+    assert await get(bob, ToolAllowlist(server, **rules), [sent[1]]) == 400
+    assert records.verdicts == [
+        ("deny", Reason.TOOL_NOT_ALLOWED),
+        ("deny", Reason.SCOPE_MISSING),
+        *[("deny", Reason.EVENT_UNKNOWN)] * 3,
+    ]
+    assert len(server.asked) == 2
+
+    assert await get(_alice(), ToolAllowlist(server, **rules), sent) == 200
+    method, asked, content = server.last
+    assert (method, content) == ("GET", b"")
+    assert (asked["mcp-session-id"], asked["last-event-id"]) == ("s-1", "e-1")
+
+
+@pytest.mark.anyio
+async def test_what_comes_after_the_last_event_answers_the_request_of_its_stream() -> None:
+    rest = _events(
+        ("e-2", {"id": "a", "result": {"tools": [{"name": "safe_tool"}, {"name": "danger_tool"}]}})
+    )
+    server = _Server(rest)
+    handles = Handles(SEALER, None, _alice())
+    event_id = handles.event(b"e-1", Origin("tools/list", None, "a"))
+    app = _as(_alice(), ToolAllowlist(server, tools=["safe_tool"], sealer=SEALER))
+
+    ((_, seen),) = _seen(await call(app, http_scope("GET", headers=[("last-event-id", event_id)])))
+
+    assert seen == {"jsonrpc": "2.0", "id": "a", "result": {"tools": [{"name": "safe_tool"}]}}
+
+
+@pytest.mark.anyio
+async def test_a_task_is_known_to_each_side_by_its_own_name() -> None:
+    task: dict[str, Any] = {"taskId": "t1", "status": "working"}
+    begun = orjson.dumps({"jsonrpc": "2.0", "id": 1, "result": {"task": task}})
+    state = orjson.dumps({"jsonrpc": "2.0", "id": 1, "result": task})
+    server = _Server(begun, state)
+    app = _as(_alice(), ToolAllowlist(server, tools=["safe_tool"], tasks=True, sealer=SEALER))
+    headers, body = legacy("tools/call", {"name": "safe_tool", "task": {}})
+    handle = (await call(app, http_scope(headers=headers), body)).json()["result"]["task"]["taskId"]
+    headers, body = legacy("tasks/get", {"taskId": handle})
+
+    reply = await call(app, http_scope(headers=headers), body)
+    closed = _as(_alice(), ToolAllowlist(server, tools=["other_tool"], tasks=True, sealer=SEALER))
+    refused = await call(closed, http_scope(headers=headers), body)
+
+    assert handle != "t1"
+    assert json.loads(server.last[2])["params"] == {"taskId": "t1"}
+    assert reply.json()["result"] == {**task, "taskId": handle}
+    assert (refused.status, refused.json()["error"]["code"]) == (200, -32602)
+    assert len(server.asked) == 2
+
+
+# What is no request at all
+
+
+@pytest.mark.anyio
+async def test_a_websocket_reaches_nothing() -> None:
+    spy, records, sent = Spy(), Records(), list[Message]()
+    scope = {**http_scope("GET"), "type": "websocket"}
+    del scope["method"]
+
+    async def receive() -> Message:
+        return {"type": "websocket.connect"}
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    await AuditLog(ToolAllowlist(spy, tools=["safe_tool"]), sink=records)(scope, receive, send)
+
+    assert sent == [{"type": "websocket.close", "code": 1008}]
+    assert records.verdicts == [("deny", Reason.WEBSOCKET_NOT_ALLOWED)]
+    assert spy.scopes == []
+
+
+@pytest.mark.anyio
+async def test_start_and_end_are_the_applications_own() -> None:
+    incoming: list[Message] = [{"type": "lifespan.startup"}, {"type": "lifespan.shutdown"}]
+    sent = list[Message]()
+
+    async def receive() -> Message:
+        return incoming.pop(0)
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    await ToolAllowlist(Spy(), tools=["safe_tool"])({"type": "lifespan"}, receive, send)
+
+    assert [message["type"] for message in sent] == [
+        "lifespan.startup.complete",
+        "lifespan.shutdown.complete",
+    ]
+
+
+# For whatever is asked
+
+BOB = Principal(ISSUER, "bob", "agent", frozenset(), {})
+TASKS = [Handles(SEALER, None, who).task(Task("t", tool)) for who in (None, BOB) for tool in ("a", "b", "c")]
+ATTEMPTS: st.SearchStrategy[tuple[str, dict[str, Any]]] = st.sampled_from(
+    [
+        *(("tools/call", {"name": name}) for name in ("a", "b", "c", "A", "a ", "", 7, None, ["a"])),
+        *(("prompts/get", {"name": name}) for name in ("a", "p")),
+        *(
+            ("resources/read", {"uri": uri})
+            for uri in ("docs:///a", "docs:///b", "docs:///a/../b", "docs:///x/y")
+        ),
+        *(
+            ("completion/complete", {"ref": {"type": f"ref/{kind}", "name": "p"}})
+            for kind in ("prompt", "tool")
+        ),
+        *(
+            ("completion/complete", {**_from("docs:///x/{+y}"), "argument": argument})
+            for argument in ({"name": "y", "value": ""}, {}, None)
+        ),
+        *(
+            ("tools/list", {"cursor": cursor})
+            for cursor in (
+                *(Handles(SEALER, None, who).cursor("tools/list", "2") for who in (None, BOB)),
+                _nobodys().cursor("prompts/list", "2"),
+                "2",
+                2,
+                None,
+            )
+        ),
+        *(
+            (
+                "tools/call",
+                {"name": name, "requestState": _nobodys().state(Origin("tools/call", "a", 1), "s")},
+            )
+            for name in ("a", "b", "c")
+        ),
+        *(("tasks/result", {"taskId": handle}) for handle in (*TASKS, "t", "")),
+        ("logging/setLevel", {"level": "debug"}),
+        ("subscriptions/listen", {"notifications": {"resourceSubscriptions": ["docs:///a", "docs:///z"]}}),
+        ("subscriptions/listen", {"notifications": {"taskIds": [TASKS[0]]}}),
+        *(
+            (method, {})
+            for method in (
+                "initialize",
+                "ping",
+                "tools/list",
+                "acme/do",
+                "evil",
+                "tools/List",
+                "server/discover",
+            )
+        ),
+    ]
+)
+
+
+def _tasks_of(message: Any, principal: Principal | None) -> list[Task]:
+    named = message.params.get("notifications", {}).get("taskIds", [message.params.get("taskId")])
+    return [Handles(SEALER, None, principal).open_task(each) for each in named if isinstance(each, str)]
+
+
+@pytest.mark.promise("judged-is-sent")
+@given(
+    attempt=ATTEMPTS,
+    era=st.sampled_from([legacy, modern]),
+    members=st.sets(st.sampled_from(["jsonrpc", "id", "method", "params"]), min_size=3),
+    principal=st.sampled_from([None, BOB, _alice("docs:b")]),
+    tasks=st.booleans(),
+    level=st.sampled_from([None, "debug"]),
+)
+@example(
+    attempt=("tools/call", {"name": "a"}),
+    era=legacy,
+    members={"jsonrpc", "id", "method", "params"},
+    principal=None,
+    tasks=False,
+    level=None,
+)
+def test_nothing_but_an_allowed_message_reaches_the_application(
+    attempt: tuple[str, dict[str, Any]],
+    era: Any,
+    members: set[str],
+    principal: Principal | None,
+    tasks: bool,  # noqa: FBT001 - hypothesis passes by name
+    level: str | None,
+) -> None:
+    method, params = attempt
+    headers, body = era(method, params)
+    named = [(name, str(value)) for name, value in headers if isinstance(value, str) or name != "mcp-name"]
+    body = orjson.dumps({name: value for name, value in orjson.loads(body).items() if name in members})
+    spy = Spy()
+    app = ToolAllowlist(
+        spy,
+        tools={"a": (), "b": ["docs:b"]},
+        prompts=["p"],
+        resources=["docs:///a", "docs:///x/{+y}"],
+        methods=["acme/do"],
+        log_level=level,
+        tasks=tasks,
+        sealer=SEALER,
+    )
+
+    asyncio.run(call(_as(principal, app), http_scope(headers=named), body))
+
+    verdict = _verdict(app, principal, http_scope(headers=named), body)
+    assert bool(spy.bodies) is bool(verdict)
+    assert len(spy.bodies) <= 1
+
+
+def _verdict(app: ToolAllowlist, principal: Principal | None, scope: Scope, body: bytes) -> Verdict:
+    """Judge what came by the reader and the rules alone."""
+    try:
+        message = read_message(body, exchange_of(scope).head.fields)
+        about = _tasks_of(message, principal) if app.rules.tasks else []
+        if about and message.is_modern:
+            raise Fault(Reason.CAPABILITY_MISSING, "nothing here declares tasks")
+        verdict = app.rules.decide(message, principal, about)
+        if verdict:
+            _check_handles(message, Handles(SEALER, None, principal))
+    except Fault as fault:
+        return fault.denial()
+    return verdict
+
+
+def _check_handles(message: Any, handles: Handles) -> None:
+    """Raise ``Fault`` where a page or a state is named by no handle, or nothing is to be completed."""
+    cursor, state = message.params.get("cursor"), message.params.get("requestState")
+    if cursor is not None:
+        handles.open_cursor(message.method, str(cursor))
+    if state is not None and message.is_modern:
+        handles.open_state(Origin(message.method, message.target, message.id), state)
+    about_template = message.params.get("ref", {}).get("type") == "ref/resource"
+    if about_template and message.params["argument"] != {"name": "y", "value": ""}:
+        raise Fault(Reason.PARAMS_INVALID, "no argument to complete")

@@ -120,6 +120,8 @@ END_OF_ANSWER = b"\r\n0\r\n\r\n"  # the spy's answer is chunked
         pytest.param(b"/m%63p", b"/m%63p", id="an encoded path"),
         pytest.param(b"//evil.example/mcp", b"//evil.example/mcp", id="a path that looks like an authority"),
         pytest.param(b"http://evil.example/mcp", b"http://evil.example/mcp", id="absolute form"),
+        pytest.param(b"http://evil.example", b"http://evil.example", id="absolute form without a path"),
+        pytest.param(b"http://1_(/", b"http://1_(/", id="absolute form that is no URL"),
         pytest.param(b"*", b"*", id="asterisk form"),
         pytest.param(b"/mcp#x", b"/mcp#x", id="a fragment"),
         pytest.param(b"/mcp#x?y", b"/mcp#x", id="a fragment before what would be a query"),
@@ -142,10 +144,6 @@ async def test_the_application_sees_the_target_as_it_was_sent(target: bytes, raw
         pytest.param(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", id="a TLS handshake"),
         pytest.param(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", id="the preface of HTTP/2"),
         pytest.param(b"hello\r\n\r\n", id="words"),
-        pytest.param(b"CONNECT evil.example:443 HTTP/1.1\r\n" + HOST + b"\r\n", id="authority form"),
-        pytest.param(
-            b"GET http://evil.example HTTP/1.1\r\n" + HOST + b"\r\n", id="an authority without path"
-        ),
         pytest.param(get("/mcé".encode()), id="a path that is not ASCII"),
         pytest.param(get(b"/a\tb"), id="a tab in the path"),
         pytest.param(get(b"/", b"Host : evil.example\r\n"), id="white space before the colon"),
@@ -170,6 +168,43 @@ async def test_what_is_not_http_gets_the_json_400_and_reaches_nothing(request_: 
 
         assert await connection.rest() == BAD_REQUEST
     assert spy.scopes == []
+
+
+@pytest.mark.promise("one-reading")
+@pytest.mark.anyio
+async def test_the_application_sees_what_a_connect_names_and_nothing_behind_it() -> None:
+    spy = Spy()
+    async with connected(spy) as connection:
+        connection.feed(b"CONNECT evil.example:443 HTTP/1.1\r\n" + HOST + b"\r\n" + get(b"/mcp"))
+        await connection.rest()
+
+    (scope,) = spy.scopes
+    assert (scope["method"], scope["raw_path"]) == ("CONNECT", b"evil.example:443")
+
+
+@pytest.mark.parametrize("version", [b"1.2", b"1.9"])
+@pytest.mark.anyio
+async def test_another_version_of_http_gets_a_505_and_reaches_nothing(version: bytes) -> None:
+    spy = Spy()
+    async with connected(spy) as connection:
+        connection.feed(get(b"/mcp").replace(b"1.1", version))
+        answer = await connection.rest()
+
+    assert answer.startswith(b"HTTP/1.1 505 HTTP Version Not Supported\r\n")
+    assert answer.endswith(b'\r\n\r\n{"error":"http_version_not_supported"}')
+    assert spy.scopes == []
+
+
+@pytest.mark.anyio
+async def test_a_body_that_looks_like_another_version_of_http_is_a_body() -> None:
+    spy = Spy()
+    body = b"GET /mcp HTTP/1.2\r\n"
+    head = b"POST /mcp HTTP/1.1\r\n" + HOST + b"Content-Length: %d\r\n\r\n" % len(body)
+    async with connected(spy) as connection:
+        connection.feed(head, body)
+        await connection.answer_up_to(END_OF_ANSWER)
+
+    assert spy.bodies == [body]
 
 
 CHUNKED = b"POST /first HTTP/1.1\r\n" + HOST + b"Transfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n"
@@ -398,7 +433,7 @@ def _gate(spy: Spy, records: Records) -> ASGIApp:
     return protect(spy, policy, audit=records, keys_of=lambda _: StaticKeys(jwks("ES256")))
 
 
-TOOLS = b'{"jsonrpc":"2.0","id":1,"result":{"tools":[]}}'
+TOOLS = b'{"jsonrpc":"2.0","id":1,"result":{"tools":[],"cacheScope":"private"}}'
 
 
 @pytest.fixture(scope="module", params=["strict", "h11"])

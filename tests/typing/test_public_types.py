@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, assert_never, assert_type
+from typing import Any, Literal, assert_never, assert_type
 
 import pytest
 from fastapi import FastAPI, Request
@@ -41,11 +41,13 @@ from tunnelgate import (
     Reason,
     RemoteKeys,
     RequestHygiene,
+    Requirement,
     Route,
     RouteClients,
+    Rule,
+    Sealer,
     StaticKeys,
     ToolAllowlist,
-    ToolRule,
     TrustedIssuer,
     TunnelgateError,
     Unavailable,
@@ -98,8 +100,23 @@ def starlette_app(sink: ListSink) -> ASGIApp:
             Middleware(HostAllowlist, hosts={"docs.example.com"}),
             Middleware(ClientAllowlist, allowed_ips=("127.0.0.1",), within=["127.0.0.0/8"]),
             Middleware(OriginAllowlist),
-            Middleware(BearerAuthentication, resource=RESOURCE, issuers=(TRUSTED,), scopes=["docs:read"]),
-            Middleware(ToolAllowlist, tools={"search_docs": ["docs:read"], "read_doc": ()}),
+            Middleware(
+                BearerAuthentication,
+                resource=RESOURCE,
+                issuers=(TRUSTED,),
+                scopes=["docs:read"],
+                claims={"client_id": ["agent", "other"]},
+            ),
+            Middleware(
+                ToolAllowlist,
+                tools={"search_docs": Requirement(scopes=("docs:read",)), "read_doc": None},
+                prompts={"greet": ["docs:read"]},
+                resources=["docs:///{+path}"],
+                methods=["acme/search"],
+                log_level="warning",
+                tasks=True,
+                sealer=Sealer([bytes(32)]),
+            ),
         ],
     )
 
@@ -107,7 +124,9 @@ def starlette_app(sink: ListSink) -> ASGIApp:
 def bare_app(sink: ListSink) -> ASGIApp:
     """Wrap an application by hand, with no framework around it."""
     app = Starlette(routes=[StarletteRoute("/mcp", answer, methods=["POST"])])
-    tools = ToolAllowlist(app, tools=["search_docs"], max_body=1024, max_answer=1024)
+    tools = ToolAllowlist(
+        app, tools={"search_docs": ["docs:read"]}, sealer=Sealer.random(), max_body=1024, max_answer=1024
+    )
     bearer = BearerAuthentication(tools, resource=RESOURCE, issuers=[TRUSTED], scopes=["docs:read"])
     return AuditLog(RequestHygiene(bearer), sink=sink)
 
@@ -143,8 +162,20 @@ def written_in_code() -> Policy:
             "tickets": Route(
                 path="/v1/mcp",
                 options={"page": 20},
-                tools={"search_tickets": None, "create_draft": ToolRule(scopes=["tickets:draft"])},
+                claims={"tenant": "acme", "verified": True, "level": [2, 3]},
+                tools={
+                    "search_tickets": None,
+                    "create_draft": Rule(
+                        scopes=["tickets:draft"], claims={"department": ["support", "sales"]}
+                    ),
+                },
+                prompts=["greet"],
+                resources={"tickets:///{id}": Rule(claims={"level": 3}), "tickets:///open": None},
+                methods=["acme/search"],
+                client_log_level="warning",
+                tasks=True,
             ),
+            "wiki.example.com": Route(tools="*", allow_all_tools=True),
         },
         audit=Audit(file="audit.jsonl"),
     )
@@ -183,24 +214,37 @@ def test_a_policy_written_in_code_has_the_types_that_it_says() -> None:
     assert_type(policy.hostnames("tickets"), tuple[str, ...])
     assert_type(policy.resource("tickets"), str)
     assert_type(policy.issuers("tickets"), tuple[Issuer, ...])
-    assert_type(routes["tickets"].tool_scopes, Mapping[str, tuple[str, ...]])
+    tools = assert_type(routes["tickets"].tool_requirements, Mapping[str, Requirement] | Literal["*"])
+    assert_type(routes["tickets"].prompt_requirements, Mapping[str, Requirement])
+    assert_type(routes["tickets"].resource_requirements, Mapping[str, Requirement])
+    assert_type(policy.warnings, tuple[str, ...])
+    assert tools != "*"
+    assert tools["create_draft"] == Requirement(("tickets:draft",), {"department": ("support", "sales")})
     assert policy.resource("tickets") == "https://tickets.tunnel.example.com/v1/mcp"
 
 
 def test_a_path_may_be_a_text_or_a_path() -> None:
+    policy = Policy(
+        clients=Clients(allowed_ips=["::1"]),
+        routes={"login.example.com": Route(tools=None, public_paths=["/token"])},
+        sealing_keys=["new.key", Path("old.key")],
+        oauth=OAuth(issuers=[Issuer(issuer=ISSUER, jwks_file="jwks.json")]),
+    )
     issuers = [
         Issuer(issuer=ISSUER, jwks_file=Path("jwks.json")),
         Issuer(issuer=ISSUER, jwks_file="jwks.json"),
     ]
 
     assert issuers[0] == issuers[1]
+    assert_type(policy.sealing_keys, Sequence[str | Path])
+    assert policy.sealing_keys == (Path("new.key"), Path("old.key"))
 
 
 def test_what_is_required_is_required_by_type_checkers_too() -> None:
     with pytest.raises(ConfigurationError):
         Policy(clients=Clients(allowed_ips=["::1"]))  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
     with pytest.raises(TypeError):
-        ToolAllowlist(Spy())  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+        BearerAuthentication(Spy())  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
     with pytest.raises(ValueError, match="frozen"):
         written_in_code().log_level = "debug"  # type: ignore[misc]  # pyright: ignore[reportAttributeAccessIssue]
 

@@ -7,9 +7,15 @@ place never hides one between two.
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, cast
 
+from pydantic import TypeAdapter, ValidationError
+
+from tunnelgate.catalogue import EVERYTHING
 from tunnelgate.configuration.faults import path_of, show
 from tunnelgate.errors import ConfigurationFault
 from tunnelgate.hosts import read_hostname
+
+_SWITCH = TypeAdapter(bool)
+_CATALOGUES = ("tools", "prompts", "resources")
 
 
 def faults_across(data: Mapping[str, Any]) -> list[ConfigurationFault]:
@@ -50,20 +56,38 @@ def _routes(data: Mapping[str, Any]) -> Iterator[ConfigurationFault]:
             yield ConfigurationFault(
                 path, "", "is no full hostname, and there is no tunnel_domain to put it under"
             )
-        tools = _get(route, "tools")
-        if tools is None and not _get(route, "public_paths"):
-            yield ConfigurationFault(
-                path, "", "lists neither tools nor public_paths, so it would serve nothing"
-            )
-        if tools is not None and not issuers:
-            yield ConfigurationFault(
-                path, "", "has tools, and oauth.issuers trusts nobody to make tokens for them"
-            )
+        yield from _listing(path, route, has_issuers=bool(issuers))
         for position, issuer in enumerate(_sequence(_get(route, "issuers"))):
             if issuer not in issuers:
                 yield ConfigurationFault(
                     f"{path}.issuers[{position}]", show(issuer), "is not one of oauth.issuers"
                 )
+
+
+def _listing(path: str, route: Any, *, has_issuers: bool) -> Iterator[ConfigurationFault]:
+    listed = [member for member in _CATALOGUES if _get(route, member) is not None]
+    if _get(route, "methods"):
+        listed.append("methods")
+    if not listed and not _get(route, "public_paths"):
+        yield ConfigurationFault(path, "", "lists neither tools nor public_paths, so it would serve nothing")
+    if listed and not has_issuers:
+        yield ConfigurationFault(
+            path, "", f"has {listed[0]}, and oauth.issuers trusts nobody to make tokens for them"
+        )
+    is_everything = _get(route, "tools") == EVERYTHING
+    is_meant = _is_true(_get(route, "allow_all_tools"))
+    if is_everything and not is_meant:
+        yield ConfigurationFault(
+            f"{path}.tools",
+            show(EVERYTHING),
+            "is every tool there will ever be; list them, or set allow_all_tools: true as well",
+        )
+    if is_meant and not is_everything:
+        yield ConfigurationFault(
+            f"{path}.allow_all_tools",
+            show(_get(route, "allow_all_tools")),
+            'means nothing unless tools is "*"',
+        )
 
 
 def _hostnames(data: Mapping[str, Any]) -> Iterator[ConfigurationFault]:
@@ -101,6 +125,14 @@ def _is_hostname(name: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+def _is_true(value: object) -> bool:
+    """Return whether a setting is on, however that was said; a variable says it as a text."""
+    try:
+        return _SWITCH.validate_python(value)
+    except ValidationError:
+        return False
 
 
 def _get(holder: Any, name: str) -> Any:

@@ -12,7 +12,8 @@ from tunnelgate.errors import ConfigurationFault
 # Stand in the path of an error to say which form of a value was meant; no person wrote them.
 LIST_TAG = "<list>"
 MAPPING_TAG = "<mapping>"
-_INVISIBLE = frozenset({LIST_TAG, MAPPING_TAG, "[key]"})
+EVERYTHING_TAG = "<everything>"
+_INVISIBLE = frozenset({LIST_TAG, MAPPING_TAG, EVERYTHING_TAG, "[key]"})
 _LONGEST_VALUE = 60
 
 

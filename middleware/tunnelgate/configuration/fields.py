@@ -5,17 +5,19 @@ sentence that begins with the value.
 """
 
 import re
-from collections.abc import Mapping, Sized
+from collections.abc import Mapping, Sequence, Sized
 from pathlib import Path
 from types import MappingProxyType
-from typing import TypeVar
+from typing import TypeVar, cast
 
+from tunnelgate.catalogue import check_name, check_resource
 from tunnelgate.hosts import read_hostname
 from tunnelgate.identifiers import check_scope, check_url
 from tunnelgate.keys import ALGORITHMS
+from tunnelgate.messages import check_method
 from tunnelgate.origins import check_origin
 from tunnelgate.reading.address import read_network
-from tunnelgate.tools import check_tool_name
+from tunnelgate.requirements import ClaimValue
 
 _T = TypeVar("_T", bound=Sized)
 _K = TypeVar("_K")
@@ -54,9 +56,21 @@ def scope(value: str) -> str:
     return value
 
 
-def tool_name(value: str) -> str:
-    """Check one tool by its name."""
-    check_tool_name(value)
+def name(value: str) -> str:
+    """Check one tool or prompt by its name."""
+    check_name(value)
+    return value
+
+
+def resource(value: str) -> str:
+    """Check a resource's URI, or a URI template."""
+    check_resource(value)
+    return value
+
+
+def method(value: str) -> str:
+    """Check a method that MCP does not have."""
+    check_method(value)
     return value
 
 
@@ -81,12 +95,12 @@ def origin(value: str) -> str:
 
 def forwarded_header(value: str) -> str:
     """Return the name of a header that applications may see, in lower case."""
-    name = value.lower()
-    if _HEADER_NAME.fullmatch(name) is None:
+    lowered = value.lower()
+    if _HEADER_NAME.fullmatch(lowered) is None:
         raise ValueError("is not the name of a header")
-    if name in _NEVER_FORWARDED:
+    if lowered in _NEVER_FORWARDED:
         raise ValueError("is never forwarded")
-    return name
+    return lowered
 
 
 def algorithm(value: str) -> str:
@@ -108,9 +122,24 @@ def frozen_mapping(value: Mapping[_K, _V]) -> Mapping[_K, _V]:
     return MappingProxyType(dict(value))
 
 
-def file(value: str | Path) -> Path:
+def file(value: object) -> Path:
     """Return the path of a file; whether it is there is found out when it is opened."""
+    if not isinstance(value, str | Path) or value == "":
+        raise ValueError("is not the name of a file")
     return Path(value)
+
+
+def claim(value: object) -> ClaimValue | tuple[ClaimValue, ...]:
+    """Check the value that a claim must have, or those of which it must have one."""
+    if isinstance(value, list | tuple):
+        return tuple(_claim_value(each) for each in not_empty(cast("Sequence[object]", value)))
+    return _claim_value(value)
+
+
+def _claim_value(value: object) -> ClaimValue:
+    if not isinstance(value, str | int) or value == "":
+        raise ValueError("is not a text, a whole number, true or false, or a list of these")
+    return value
 
 
 def listen_address(value: str) -> str:

@@ -13,7 +13,7 @@ from tunnelgate.errors import ConfigurationError, ConfigurationFault
 from tunnelgate.reading.strict_json import is_array, is_object
 
 PREFIX = "TUNNELGATE_"
-_FILES = (("audit", "file"), ("oauth", "issuers", "*", "jwks_file"))
+_FILES = (("audit", "file"), ("oauth", "issuers", "*", "jwks_file"), ("sealing_keys", "*"))
 _STANDARD_OUTPUT = "-"
 # Variables that the commands read themselves; every other one with the prefix must be a setting.
 RESERVED = frozenset({"TUNNELGATE_CONFIG", "TUNNELGATE_STATE"})

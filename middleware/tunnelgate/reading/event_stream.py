@@ -12,6 +12,10 @@ from tunnelgate.verdict import Reason
 
 _LINE_END = re.compile(rb"\r\n|\r|\n")
 _BOM = b"\xef\xbb\xbf"
+_PLAIN = re.compile(rb"[\t\x20-\x7e]*")
+_MILLISECONDS = re.compile(rb"[0-9]{1,9}")
+# Some clients end lines where Unicode does; JSON can write these characters as escapes.
+_ODD_LINE_ENDS = ((b"\xc2\x85", rb"\u0085"), (b"\xe2\x80\xa8", rb"\u2028"), (b"\xe2\x80\xa9", rb"\u2029"))
 _LINE_OVERHEAD = 32  # what a line costs to keep, so that a million empty fields are not free
 
 
@@ -87,13 +91,19 @@ class EventReader:
 
 def write_event(event: Event) -> bytes:
     """Return ``event`` as it goes on: one field a line, ended by LF."""
-    lines = [b":" + comment for comment in event.comments]
+    lines = [b":" + (comment if _PLAIN.fullmatch(comment) else b"") for comment in event.comments]
     for name, value in ((b"event", event.type), (b"id", event.id), (b"retry", event.retry)):
         if value is not None:
             lines.append(name + b": " + value)
     if event.data is not None:
-        lines += [b"data: " + line for line in event.data.split(b"\n")]
+        lines += [b"data: " + line for line in _without_odd_line_ends(event.data).split(b"\n")]
     return b"\n".join(lines) + b"\n\n"
+
+
+def _without_odd_line_ends(data: bytes) -> bytes:
+    for character, escaped in _ODD_LINE_ENDS:
+        data = data.replace(character, escaped)
+    return data
 
 
 def _event(lines: list[bytes]) -> Event:
@@ -108,9 +118,9 @@ def _event(lines: list[bytes]) -> Event:
         elif name == b"data":
             data.append(value)
         elif (
-            name == b"event"
+            (name == b"event" and _PLAIN.fullmatch(value) is not None)
             or (name == b"id" and b"\0" not in value)
-            or (name == b"retry" and value.isdigit())
+            or (name == b"retry" and _MILLISECONDS.fullmatch(value) is not None)
         ):
             fields[name] = value
     return Event(

@@ -4,19 +4,25 @@ Two *eras* are spoken. In the legacy era (2025-03-26 to 2025-11-25) the body alo
 In the modern era (2026-07-28) headers repeat what the body says and must repeat it truly,
 because some component on the way may have followed the headers.
 
-Specification: https://modelcontextprotocol.io/specification/2026-07-28/basic/transports#streamable-http
+Specification: https://modelcontextprotocol.io/specification/2026-07-28/basic/transports/streamable-http
 and the same page of 2025-11-25, 2025-06-18 and 2025-03-26.
 """
 
-import binascii
-import re
-from base64 import b64decode, b64encode
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
 from tunnelgate.reading.fault import Fault
+from tunnelgate.reading.methods import CLIENT_METHODS, MAX_NAME, MIRRORED, OF_THE_OTHER_ERA, Era
+from tunnelgate.reading.mirrored import check_mirrored
+from tunnelgate.reading.params import (
+    CAPABILITIES_KEY,
+    VERSION_KEY,
+    check_members,
+    read_log_level,
+    read_target,
+)
 from tunnelgate.reading.strict_json import is_object, read_json
 from tunnelgate.verdict import Reason
 
@@ -24,39 +30,11 @@ MODERN_VERSION = "2026-07-28"
 LEGACY_VERSIONS = ("2025-11-25", "2025-06-18", "2025-03-26")
 SUPPORTED_VERSIONS = (MODERN_VERSION, *LEGACY_VERSIONS)
 
-MAX_NAME = 256  # characters of a method, a tool or a prompt; the specification advises 128
-MAX_URI = 4096
 MAX_ID = 256
 
-_VERSION_KEY = "io.modelcontextprotocol/protocolVersion"
-_CAPABILITIES_KEY = "io.modelcontextprotocol/clientCapabilities"
+
 _REQUEST_MEMBERS = frozenset({"jsonrpc", "id", "method", "params"})
 _RESPONSE_MEMBERS = frozenset({"jsonrpc", "id", "result", "error"})
-
-_META = frozenset({"_meta"})
-_PAGED = frozenset({"_meta", "cursor"})
-_RETRIED = frozenset({"_meta", "inputResponses", "requestState"})
-# The members that `params` may have, by method. A member that is not here could be one that
-# another parser takes for one that is, so it is not passed on.
-PARAMS: Mapping[str, frozenset[str]] = {
-    "initialize": _META | {"protocolVersion", "capabilities", "clientInfo"},
-    "notifications/cancelled": _META | {"requestId", "reason"},
-    "notifications/initialized": _META,
-    "notifications/progress": _META | {"progressToken", "progress", "total", "message"},
-    "ping": _META,
-    "server/discover": _META,
-    "tools/call": _RETRIED | {"name", "arguments", "task"},
-    "tools/list": _PAGED,
-}
-# The member of `params` that names what is asked for, and its longest value.
-TARGETS: Mapping[str, tuple[str, int]] = {
-    "prompts/get": ("name", MAX_NAME),
-    "resources/read": ("uri", MAX_URI),
-    "tools/call": ("name", MAX_NAME),
-}
-
-_SENTINEL = re.compile(rb"=\?base64\?([A-Za-z0-9+/]*={0,2})\?=")
-_VISIBLE = re.compile(rb"[\x21-\x7e](?:[\t\x20-\x7e]*[\x21-\x7e])?")
 
 
 class Kind(StrEnum):
@@ -73,7 +51,8 @@ class Message:
 
     ``method`` is empty for a response, ``id`` is ``None`` for a notification.
     ``version`` is the protocol revision that the header named, ``None`` where it named none.
-    ``target`` is the tool, the prompt or the URI that is asked for.
+    ``target`` is the tool, the prompt, the resource's URI or the task that is asked for.
+    ``log_level`` is the least severe level of log messages that the client wants.
     ``canonical`` is the encoding that goes on in place of the bytes that came.
     """
 
@@ -81,14 +60,21 @@ class Message:
     id: str | int | None
     method: str
     target: str | None
-    params: Mapping[str, Any]
+    members: Mapping[str, Any]
     version: str | None
     canonical: bytes
+    log_level: str | None = None
 
     @property
     def is_modern(self) -> bool:
         """Whether the message belongs to the stateless era."""
         return self.version == MODERN_VERSION
+
+    @property
+    def params(self) -> Mapping[str, Any]:
+        """The parameters of a request or a notification."""
+        params: Mapping[str, Any] = self.members.get("params", {})
+        return params
 
 
 class MessageFault(Fault):
@@ -118,7 +104,7 @@ def read_message(raw: bytes, headers: Mapping[bytes, bytes]) -> Message:
     try:
         if members.get("jsonrpc") != "2.0":
             raise Fault(Reason.MESSAGE_INVALID, "jsonrpc is not 2.0")
-        version = _read_version(headers)
+        version = read_version(headers)
         if "method" in members:
             return _read_call(members, message_id, version, headers, canonical)
         return _read_response(members, message_id, version, canonical)
@@ -126,29 +112,23 @@ def read_message(raw: bytes, headers: Mapping[bytes, bytes]) -> Message:
         raise MessageFault(fault.reason, fault.detail, message_id, fault.told) from None
 
 
-def write_header(text: str) -> bytes:
-    """Return ``text`` as the value of a mirrored header, in Base64 where it needs it."""
-    octets = text.encode()
-    if _VISIBLE.fullmatch(octets) and not octets.startswith(b"=?base64?"):
-        return octets
-    return b"=?base64?" + b64encode(octets) + b"?="
+def read_version(headers: Mapping[bytes, bytes]) -> str | None:
+    """Return the protocol revision that a request names in its header, if it names one.
 
-
-def read_header(value: bytes) -> str:
-    """Return the text that a mirrored header carries.
-
-    Raises :class:`~tunnelgate.reading.fault.Fault` (``header-mismatch``) for what is not one.
+    Raises :class:`~tunnelgate.reading.fault.Fault` for one that is not spoken here.
     """
-    match = _SENTINEL.fullmatch(value)
-    try:
-        if match is not None:
-            octets = b64decode(match[1], validate=True)
-            if b64encode(octets) != match[1]:
-                raise Fault(Reason.HEADER_MISMATCH, "a mirrored header is not canonical Base64")
-            return octets.decode()
-        return value.decode("ascii")
-    except (binascii.Error, UnicodeDecodeError):
-        raise Fault(Reason.HEADER_MISMATCH, "a mirrored header is not readable") from None
+    header = headers.get(b"mcp-protocol-version")
+    if header is None:
+        return None
+    version = header.decode("latin-1").strip(" \t")
+    if version not in SUPPORTED_VERSIONS:
+        raise Fault(
+            Reason.PROTOCOL_VERSION_NOT_SUPPORTED,
+            f"version {version[:32]!r}",
+            # What a request can choose by itself; the others are agreed on by initialize.
+            {"supported": [MODERN_VERSION], "requested": version[:32]},
+        )
+    return version
 
 
 def _read_id(members: Mapping[str, Any]) -> str | int | None:
@@ -162,20 +142,6 @@ def _read_id(members: Mapping[str, Any]) -> str | int | None:
     raise Fault(Reason.MESSAGE_INVALID, "id is neither a text nor an integer")
 
 
-def _read_version(headers: Mapping[bytes, bytes]) -> str | None:
-    header = headers.get(b"mcp-protocol-version")
-    if header is None:
-        return None
-    version = header.decode("latin-1").strip(" \t")
-    if version not in SUPPORTED_VERSIONS:
-        raise Fault(
-            Reason.PROTOCOL_VERSION_NOT_SUPPORTED,
-            f"version {version[:32]!r}",
-            {"supported": list(SUPPORTED_VERSIONS), "requested": version[:32]},
-        )
-    return version
-
-
 def _read_call(
     members: Mapping[str, Any],
     message_id: str | int | None,
@@ -185,51 +151,39 @@ def _read_call(
 ) -> Message:
     if not members.keys() <= _REQUEST_MEMBERS:
         raise Fault(Reason.MESSAGE_INVALID, "a member that no request has")
-    method = members["method"]
-    if not isinstance(method, str) or not 0 < len(method) <= MAX_NAME:
+    name = members["method"]
+    if not isinstance(name, str) or not 0 < len(name) <= MAX_NAME:
         raise Fault(Reason.MESSAGE_INVALID, "method is not a name")
     params = members.get("params", {})
     if not is_object(params):
         raise Fault(Reason.MESSAGE_INVALID, "params is not an object")
-    known = PARAMS.get(method)
-    if known is not None and not params.keys() <= known:
-        raise Fault(Reason.MESSAGE_INVALID, f"params has a member that {method} does not have")
-    target = _read_target(method, params)
-    if target is not None and message_id is None:
-        raise Fault(Reason.MESSAGE_INVALID, f"{method} without an id")
+    era = Era.MODERN if version == MODERN_VERSION else Era.LEGACY
+    method = CLIENT_METHODS.get(name)
+    if method is not None and era not in method.era:
+        method = None  # unknown in this era, whatever it means in the other
     meta = params.get("_meta", {})
     if not is_object(meta):
         raise Fault(Reason.MESSAGE_INVALID, "_meta is not an object")
-    if version == MODERN_VERSION:
-        _check_modern(method, target, meta, headers)
-    elif _VERSION_KEY in meta:
+    check_members(name, method, params, meta)
+    if method is not None and not params.keys().isdisjoint(OF_THE_OTHER_ERA[era]):
+        raise Fault(Reason.MESSAGE_INVALID, f"params has a member that {name} does not have in this era")
+    target = None if method is None else read_target(name, method, params)
+    if target is not None and message_id is None:
+        raise Fault(Reason.MESSAGE_INVALID, f"{name} without an id")
+    if era is Era.MODERN:
+        check_mirrored(name, target if name in MIRRORED else None, headers)
+        _check_modern_meta(meta)
+    elif VERSION_KEY in meta:
         raise Fault(Reason.HEADER_MISMATCH, "the body speaks 2026-07-28 and the header does not")
     kind = Kind.NOTIFICATION if message_id is None else Kind.REQUEST
-    return Message(kind, message_id, method, target, params, version, canonical)
+    log_level = read_log_level("" if method is None else name, params, meta)
+    return Message(kind, message_id, name, target, members, version, canonical, log_level)
 
 
-def _read_target(method: str, params: Mapping[str, Any]) -> str | None:
-    if method not in TARGETS:
-        return None
-    member, longest = TARGETS[method]
-    target = params.get(member)
-    if not isinstance(target, str) or not 0 < len(target) <= longest:
-        raise Fault(Reason.MESSAGE_INVALID, f"{member} is not a name of at most {longest} characters")
-    return target
-
-
-def _check_modern(
-    method: str, target: str | None, meta: Mapping[str, Any], headers: Mapping[bytes, bytes]
-) -> None:
-    said = headers.get(b"mcp-method")
-    if said is None or read_header(said.strip(b" \t")) != method:
-        raise Fault(Reason.HEADER_MISMATCH, "Mcp-Method is not the method of the body")
-    named = headers.get(b"mcp-name")
-    if target is not None and (named is None or read_header(named.strip(b" \t")) != target):
-        raise Fault(Reason.HEADER_MISMATCH, "Mcp-Name is not the name in the body")
-    if _VERSION_KEY not in meta or not is_object(meta.get(_CAPABILITIES_KEY)):
+def _check_modern_meta(meta: Mapping[str, Any]) -> None:
+    if VERSION_KEY not in meta or not is_object(meta.get(CAPABILITIES_KEY)):
         raise Fault(Reason.PARAMS_INVALID, "_meta lacks what 2026-07-28 requires")
-    if meta[_VERSION_KEY] != MODERN_VERSION:
+    if meta[VERSION_KEY] != MODERN_VERSION:
         raise Fault(Reason.HEADER_MISMATCH, "MCP-Protocol-Version is not the version of the body")
 
 
@@ -240,4 +194,4 @@ def _read_response(
         raise Fault(Reason.MESSAGE_INVALID, "neither a request nor a response")
     if message_id is None:
         raise Fault(Reason.MESSAGE_INVALID, "a response without an id")
-    return Message(Kind.RESPONSE, message_id, "", None, {}, version, canonical)
+    return Message(Kind.RESPONSE, message_id, "", None, members, version, canonical)

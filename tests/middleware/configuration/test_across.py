@@ -116,6 +116,115 @@ def test_what_does_not_fit_together_is_a_fault(changes: dict[str, Any], told: li
     assert faults(**changes) == told
 
 
+EVERY = "is every tool there will ever be; list them, or set allow_all_tools: true as well"
+NOTHING_SERVED = "routes.docs: lists neither tools nor public_paths, so it would serve nothing"
+POINTLESS = 'means nothing unless tools is "*"'
+
+
+@pytest.mark.parametrize(
+    ("route", "told"),
+    [
+        pytest.param({"tools": ["a"]}, [], id="tools"),
+        pytest.param({"prompts": ["a"]}, [], id="prompts alone"),
+        pytest.param({"resources": ["docs:///a"]}, [], id="resources alone"),
+        pytest.param({"methods": ["acme/search"]}, [], id="methods alone"),
+        pytest.param({"public_paths": ["/x"], "methods": []}, [], id="public paths and an empty list"),
+        pytest.param({"methods": []}, [NOTHING_SERVED], id="no method in a list alone"),
+        pytest.param({"prompts": None, "resources": None}, [NOTHING_SERVED], id="nulls alone"),
+        pytest.param({"claims": {"a": "b"}, "tasks": True}, [NOTHING_SERVED], id="rules for nothing"),
+        pytest.param({"tools": "*", "allow_all_tools": True}, [], id="every tool, said twice"),
+        pytest.param({"tools": "*"}, [f"routes.docs.tools = '*': {EVERY}"], id="every tool, said once"),
+        pytest.param(
+            {"tools": "*", "allow_all_tools": False},
+            [f"routes.docs.tools = '*': {EVERY}"],
+            id="every tool, and not",
+        ),
+        pytest.param(
+            {"tools": "*", "allow_all_tools": "no"},
+            [f"routes.docs.tools = '*': {EVERY}"],
+            id="every tool, and not, as a variable says it",
+        ),
+        pytest.param({"tools": "*", "allow_all_tools": "true"}, [], id="every tool, as a variable says it"),
+        pytest.param(
+            {"tools": "*", "allow_all_tools": "perhaps"},
+            [f"routes.docs.tools = '*': {EVERY}"],
+            id="every tool, perhaps",
+        ),
+        pytest.param(
+            {"tools": "*", "allow_all_tools": []},
+            [f"routes.docs.tools = '*': {EVERY}"],
+            id="every tool, and a list",
+        ),
+        pytest.param(
+            {"tools": ["a"], "allow_all_tools": True},
+            [f"routes.docs.allow_all_tools = True: {POINTLESS}"],
+            id="one tool and every tool",
+        ),
+        pytest.param(
+            {"tools": ["*"], "allow_all_tools": True},
+            [f"routes.docs.allow_all_tools = True: {POINTLESS}"],
+            id="every tool in a list",
+        ),
+        pytest.param(
+            {"tools": {"*": None}, "allow_all_tools": True},
+            [f"routes.docs.allow_all_tools = True: {POINTLESS}"],
+            id="every tool in a mapping",
+        ),
+        pytest.param(
+            {"prompts": ["a"], "allow_all_tools": True},
+            [f"routes.docs.allow_all_tools = True: {POINTLESS}"],
+            id="every tool of none",
+        ),
+    ],
+)
+@pytest.mark.promise("closed-by-default")
+def test_a_route_serves_something_and_every_tool_only_when_that_is_said_twice(
+    route: dict[str, Any], told: list[str]
+) -> None:
+    assert faults(routes={"docs": route}) == told
+
+
+@pytest.mark.parametrize(
+    ("route", "told"),
+    [
+        pytest.param(Route(public_paths=["/x"]), [], id="public paths"),
+        pytest.param(Route(), [NOTHING_SERVED], id="nothing"),
+        pytest.param(Route(tasks=True, methods=[]), [NOTHING_SERVED], id="an empty list"),
+        pytest.param(
+            Route(methods=["acme/search"]),
+            ["routes.docs: has methods, and oauth.issuers trusts nobody to make tokens for them"],
+            id="a method",
+        ),
+        pytest.param(
+            Route(prompts=["greet"]),
+            ["routes.docs: has prompts, and oauth.issuers trusts nobody to make tokens for them"],
+            id="a prompt",
+        ),
+        pytest.param(
+            Route(resources=["docs:///a"], public_paths=["/x"]),
+            ["routes.docs: has resources, and oauth.issuers trusts nobody to make tokens for them"],
+            id="a resource beside a public path",
+        ),
+        pytest.param(
+            Route(tools="*", allow_all_tools=True, prompts=["greet"]),
+            ["routes.docs: has tools, and oauth.issuers trusts nobody to make tokens for them"],
+            id="every tool",
+        ),
+        pytest.param(
+            Route(tools="*"),
+            [
+                "routes.docs: has tools, and oauth.issuers trusts nobody to make tokens for them",
+                f"routes.docs.tools = '*': {EVERY}",
+            ],
+            id="every tool, said once",
+        ),
+    ],
+)
+@pytest.mark.promise("whole-configuration")
+def test_a_route_built_in_code_is_judged_by_what_it_lists(route: Route, told: list[str]) -> None:
+    assert faults(routes={"docs": route}, oauth=None) == told
+
+
 @pytest.mark.promise("host-exact")
 def test_one_hostname_cannot_lead_to_two_routes() -> None:
     routes = {"docs": {"tools": ["read"]}, "docs.tunnel.example.com": {"tools": ["delete"]}}
@@ -171,6 +280,11 @@ def test_whatever_else_is_wrong_the_search_goes_on(key: str, value: Any) -> None
         pytest.param({"routes": {"docs": {"tools": ["a"], "issuers": [["x"]]}}}, id="a list in issuers"),
         pytest.param({"routes": {"docs": {"tools": ["a"], "issuers": [NOTHING]}}}, id="a mapping in issuers"),
         pytest.param({"routes": {7: {"tools": ["a"]}}}, id="a route that is a number"),
+        pytest.param({"routes": {"docs": {"tools": [["*"]], "allow_all_tools": []}}}, id="lists for tools"),
+        pytest.param(
+            {"routes": {"docs": {"tools": NOTHING, "allow_all_tools": NOTHING}}}, id="mappings for tools"
+        ),
+        pytest.param({"routes": {"docs": {"methods": 7, "prompts": 7}}}, id="numbers for lists"),
     ],
 )
 def test_values_of_another_shape_do_not_end_the_search(changes: dict[str, Any]) -> None:

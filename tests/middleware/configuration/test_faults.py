@@ -4,7 +4,7 @@ import pytest
 from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, Tag, ValidationError
 
 from tunnelgate import ConfigurationError, ConfigurationFault
-from tunnelgate.configuration.faults import LIST_TAG, MAPPING_TAG, faults_of, path_of, show
+from tunnelgate.configuration.faults import EVERYTHING_TAG, LIST_TAG, MAPPING_TAG, faults_of, path_of, show
 
 
 @pytest.mark.parametrize(
@@ -25,6 +25,14 @@ from tunnelgate.configuration.faults import LIST_TAG, MAPPING_TAG, faults_of, pa
             ("routes", "docs", "tools", MAPPING_TAG, "x", "scopes"),
             "routes.docs.tools.x.scopes",
             id="the form of a mapping",
+        ),
+        pytest.param(
+            ("routes", "docs", "tools", EVERYTHING_TAG), "routes.docs.tools", id="the form of one word"
+        ),
+        pytest.param(
+            ("resources", MAPPING_TAG, "docs:///guide.md", "scopes", 0),
+            'resources."docs:///guide.md".scopes[0]',
+            id="a URI for a key",
         ),
         pytest.param(("tools", "search", "[key]"), "tools.search", id="a key that is wrong itself"),
     ],

@@ -7,7 +7,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tunnelgate.configuration import fields
-from tunnelgate.reading.message import MAX_NAME
+from tunnelgate.reading.methods import (
+    CLIENT_METHODS,
+    MAX_NAME,
+    MAX_URI,
+    SERVER_NOTIFICATIONS,
+    SERVER_REQUESTS,
+)
 
 Check = Callable[[str], object]
 
@@ -39,8 +45,22 @@ def test_an_empty_list_is_taken_for_a_mistake(value: Sized) -> None:
         pytest.param(fields.scope, "docs:read", "docs:read", id="a scope"),
         pytest.param(fields.scope, "!", "!", id="the first character of a scope"),
         pytest.param(fields.scope, "~", "~", id="the last character of a scope"),
-        pytest.param(fields.tool_name, "search_docs", "search_docs", id="a tool"),
-        pytest.param(fields.tool_name, "a" * MAX_NAME, "a" * MAX_NAME, id="the longest name of a tool"),
+        pytest.param(fields.name, "search_docs", "search_docs", id="a tool"),
+        pytest.param(fields.name, "a" * MAX_NAME, "a" * MAX_NAME, id="the longest name"),
+        pytest.param(fields.name, "search docs/ä", "search docs/ä", id="a name with a space and a slash"),
+        pytest.param(fields.resource, "docs:///guide.md", "", id="a resource"),
+        pytest.param(fields.resource, "d:" + "a" * (MAX_URI - 2), "", id="the longest URI"),
+        pytest.param(fields.resource, "docs:///what?really", "", id="a resource with a query"),
+        pytest.param(fields.resource, "docs:///{+path}", "", id="a template of many segments"),
+        pytest.param(fields.resource, "test://template/{id}/data", "", id="a template of one segment"),
+        pytest.param(fields.resource, "docs:/{/id}", "", id="a template of one segment and its slash"),
+        pytest.param(fields.resource, "docs:///list{?page,size}", "", id="a template with a query"),
+        pytest.param(fields.resource, "docs:{+p}" + "a" * (MAX_URI - 9), "", id="the longest template"),
+        pytest.param(fields.method, "acme/search", "acme/search", id="a method of somebody's own"),
+        pytest.param(fields.method, "notifications/acme", "", id="a notification of somebody's own"),
+        pytest.param(
+            fields.method, "tools/lists", "tools/lists", id="a method that is nearly the protocol's"
+        ),
         pytest.param(fields.url_path, "/mcp", "/mcp", id="a path"),
         pytest.param(fields.url_path, "/v1/m-c.p_~/x", "/v1/m-c.p_~/x", id="a path with segments"),
         pytest.param(fields.url_path, "/...", "/...", id="three dots are a name"),
@@ -70,7 +90,13 @@ def test_a_good_value_is_used(check: Check, value: str, used: str) -> None:
 
 HOSTNAME = "is not a hostname"
 SCOPE = "is not one scope"
-TOOL = f"is not a name of 1 to {MAX_NAME} characters"
+NAME = f"is not a name of 1 to {MAX_NAME} characters"
+ONE_BY_ONE = "is a pattern; list the names one by one"
+URI = f"is not a URI of 1 to {MAX_URI} characters"
+URI_PATTERN = r"is a pattern; write a URI template such as docs:///{\+path}"
+EXPRESSION = r"has an expression that is none of {a}, {\+a}, {/a}, {/a\*} and {\?a,b}"
+METHODS = "is a pattern; list the methods one by one"
+PROTOCOL = "is a method of the protocol, which other settings decide about"
 PATH = "is not a path such as /mcp"
 URL = "is not a URL such as"
 MORE = "has a query, a fragment or a user"
@@ -106,11 +132,55 @@ LISTEN = "is not address:port"
         pytest.param(fields.scope, "docs\x7f", SCOPE, id="a control character in a scope"),
         pytest.param(fields.scope, "dócs", SCOPE, id="a scope in Unicode"),
         pytest.param(fields.scope, "docs\n", SCOPE, id="a scope with a newline"),
-        pytest.param(fields.tool_name, "", TOOL, id="a tool without a name"),
-        pytest.param(fields.tool_name, "a" * (MAX_NAME + 1), TOOL, id="a name of a tool too long"),
-        pytest.param(fields.tool_name, "search_*", "is a pattern", id="a pattern"),
-        pytest.param(fields.tool_name, "read_doc?", "is a pattern", id="a pattern of one character"),
-        pytest.param(fields.tool_name, "[rw]_doc", "is a pattern", id="a pattern of alternatives"),
+        pytest.param(fields.name, "", NAME, id="a tool without a name"),
+        pytest.param(fields.name, "a" * (MAX_NAME + 1), NAME, id="a name too long"),
+        pytest.param(fields.name, "*", ONE_BY_ONE, id="every name"),
+        pytest.param(fields.name, "search_*", ONE_BY_ONE, id="a pattern"),
+        pytest.param(fields.name, "read_doc?", ONE_BY_ONE, id="a pattern of one character"),
+        pytest.param(fields.name, "[rw]_doc", ONE_BY_ONE, id="a pattern of alternatives"),
+        pytest.param(fields.resource, "", URI, id="an empty URI"),
+        pytest.param(fields.resource, "d:" + "a" * (MAX_URI - 1), URI, id="a URI too long"),
+        pytest.param(fields.resource, "docs:{+p}" + "a" * (MAX_URI - 8), URI, id="a template too long"),
+        pytest.param(fields.resource, "*", URI_PATTERN, id="every URI"),
+        pytest.param(fields.resource, "docs:///*.md", URI_PATTERN, id="a pattern of URIs"),
+        pytest.param(
+            fields.resource, "{+uri}", "does not begin with a scheme", id="a template for every URI"
+        ),
+        pytest.param(
+            fields.resource, "Docs:///{a}", "does not begin with a scheme", id="a scheme in capitals"
+        ),
+        pytest.param(fields.resource, "docs:///{a}-{b}", "two expressions in one segment", id="two in one"),
+        pytest.param(fields.resource, "docs:///{a,b}", "two expressions in one segment", id="two joined"),
+        pytest.param(
+            fields.resource, "docs:///{+a}/{+b}", r"has {\+a} or {/a\*} twice", id="two of many segments"
+        ),
+        pytest.param(
+            fields.resource,
+            "docs:///{+a}{/b*}",
+            r"has two expressions in one segment|has {\+a} or {/a\*} twice",
+            id="two of many segments, written in two ways",
+        ),
+        pytest.param(
+            fields.resource,
+            "https://{host}/a",
+            "has an expression where the host stands",
+            id="any host of a network",
+        ),
+        pytest.param(fields.resource, "docs:///{a*}", EXPRESSION, id="an exploded template"),
+        pytest.param(fields.resource, "docs:///{a:3}", EXPRESSION, id="a shortened template"),
+        pytest.param(fields.resource, "docs:///{#a}", EXPRESSION, id="a fragment in a template"),
+        pytest.param(fields.resource, "docs:///{.a}", EXPRESSION, id="a label in a template"),
+        pytest.param(fields.resource, "docs:///{;a}", EXPRESSION, id="a parameter in a template"),
+        pytest.param(fields.resource, "docs:///x{&a}", EXPRESSION, id="more of a query in a template"),
+        pytest.param(fields.resource, "docs:///{}", EXPRESSION, id="an expression without a variable"),
+        pytest.param(fields.resource, "docs:///{a", EXPRESSION, id="an expression without an end"),
+        pytest.param(fields.resource, "docs:///a}", EXPRESSION, id="an expression without a beginning"),
+        pytest.param(fields.resource, "docs:///ä/{a}", "has a character that no URI has", id="Unicode"),
+        pytest.param(fields.method, "", METHODS, id="an empty method"),
+        pytest.param(fields.method, "*", METHODS, id="every method"),
+        pytest.param(fields.method, "acme/*", METHODS, id="a pattern of methods"),
+        pytest.param(fields.method, "acme/?", METHODS, id="a pattern of one more character"),
+        pytest.param(fields.method, "acme/[ab]", METHODS, id="a pattern of methods with alternatives"),
         pytest.param(fields.url_path, "", PATH, id="an empty path"),
         pytest.param(fields.url_path, "/", PATH, id="the root"),
         pytest.param(fields.url_path, "mcp", PATH, id="a relative path"),
@@ -191,6 +261,13 @@ def test_a_bad_value_is_refused_with_the_end_of_a_sentence(check: Check, value: 
         check(value)
 
 
+@pytest.mark.promise("closed-by-default")
+@pytest.mark.parametrize("method", sorted({*CLIENT_METHODS, *SERVER_REQUESTS, *SERVER_NOTIFICATIONS}))
+def test_no_method_of_the_protocol_is_allowed_by_its_name(method: str) -> None:
+    with pytest.raises(ValueError, match=PROTOCOL):
+        fields.method(method)
+
+
 @pytest.mark.parametrize("value", ["jwks.json", Path("jwks.json")])
 def test_a_file_is_named_by_a_text_or_a_path(value: str | Path) -> None:
     assert fields.file(value) == Path("jwks.json")
@@ -247,7 +324,9 @@ CHECKS: list[Callable[[Any], object]] = [
     fields.hostname,
     fields.network,
     fields.scope,
-    fields.tool_name,
+    fields.name,
+    fields.resource,
+    fields.method,
     fields.url_path,
     fields.url,
     fields.origin,
@@ -260,7 +339,7 @@ CHECKS: list[Callable[[Any], object]] = [
 
 
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
-@given(prefix=st.sampled_from(["", "https://", "http://[", "/", "10."]), text=TEXTS)
+@given(prefix=st.sampled_from(["", "https://", "http://[", "/", "10.", "docs:///{"]), text=TEXTS)
 def test_no_text_makes_a_check_raise_anything_but_a_value_error(
     check: Callable[[Any], object], prefix: str, text: str
 ) -> None:

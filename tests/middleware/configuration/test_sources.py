@@ -155,6 +155,14 @@ BELOW = Path("/etc/gate")
             },
             id="each issuer",
         ),
+        pytest.param(
+            {"sealing_keys": ["new.key", "/run/secrets/old.key", "../older.key"]},
+            {"sealing_keys": ["/etc/gate/new.key", "/run/secrets/old.key", "/etc/gate/../older.key"]},
+            id="each sealing key",
+        ),
+        pytest.param({"sealing_keys": "new.key"}, None, id="a sealing key that is in no list"),
+        pytest.param({"sealing_keys": [7, None]}, None, id="sealing keys that are no texts"),
+        pytest.param({"sealing_keys": None}, None, id="sealing keys that are null"),
         pytest.param({"routes": {"a": {"options": {"file": "x"}}}}, None, id="options"),
         pytest.param({"audit": {"file": 7}}, None, id="a file that is a number"),
         pytest.param({"audit": "a.jsonl"}, None, id="a section that is a text"),
@@ -222,6 +230,35 @@ def over(environment: Mapping[str, str], **data: Any) -> dict[str, Any]:
             {},
             {"routes": {"docs": {"tools": {"read": {"scopes": ["a"]}}}}},
             id="a value five levels down",
+        ),
+        pytest.param(
+            {"TUNNELGATE_SEALING_KEYS": '["/run/a.key", "b.key"]'},
+            {"sealing_keys": ["/etc/gate/c.key"]},
+            {"sealing_keys": ["/run/a.key", "b.key"]},
+            id="sealing keys",
+        ),
+        pytest.param(
+            {
+                "TUNNELGATE_ROUTES__DOCS__CLAIMS__DEPARTMENT": "support",
+                "TUNNELGATE_ROUTES__DOCS__CLAIMS__LEVEL": "[2, 3]",
+                "TUNNELGATE_ROUTES__DOCS__CLIENT_LOG_LEVEL": "warning",
+                "TUNNELGATE_ROUTES__DOCS__METHODS": '["acme/search"]',
+                "TUNNELGATE_ROUTES__DOCS__PROMPTS": '{"greet": {"claims": {"verified": true}}}',
+                "TUNNELGATE_ROUTES__DOCS__RESOURCES": '["docs:///{+path}"]',
+            },
+            {"routes": {"docs": {"claims": {"tenant": "acme"}}}},
+            {
+                "routes": {
+                    "docs": {
+                        "claims": {"tenant": "acme", "department": "support", "level": [2, 3]},
+                        "client_log_level": "warning",
+                        "methods": ["acme/search"],
+                        "prompts": {"greet": {"claims": {"verified": True}}},
+                        "resources": ["docs:///{+path}"],
+                    }
+                }
+            },
+            id="what else a route has",
         ),
         pytest.param(
             {"TUNNELGATE_CLIENTS": '{"allowed_ips": ["::1"]}'},

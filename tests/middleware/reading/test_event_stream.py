@@ -1,7 +1,11 @@
+import json
 import re
 from contextlib import suppress
+from dataclasses import replace
 from itertools import pairwise
+from typing import Any
 
+import orjson
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
@@ -52,6 +56,22 @@ BOM = b"\xef\xbb\xbf"
         pytest.param(b"retry: 1s\ndata: x\n\n", [Event(b"x")], id="a time that is no number"),
         pytest.param(b"retry:\ndata: x\n\n", [Event(b"x")], id="an empty time"),
         pytest.param(b"retry: -1\ndata: x\n\n", [Event(b"x")], id="a negative time"),
+        pytest.param(b"retry: 999999999\n\n", [Event(None, retry=b"999999999")], id="the longest time"),
+        pytest.param(b"retry: 1000000000\ndata: x\n\n", [Event(b"x")], id="a time of a digit more"),
+        pytest.param(b"retry: 0000000001\ndata: x\n\n", [Event(b"x")], id="a short time of ten digits"),
+        pytest.param(
+            b"retry: 5\nretry: 1000000000\n\n", [Event(None, retry=b"5")], id="a time too long after another"
+        ),
+        pytest.param(
+            b"event: a\tb ~\ndata: x\n\n", [Event(b"x", type=b"a\tb ~")], id="a type of all that is plain"
+        ),
+        pytest.param("event: caf\u00e9\ndata: x\n\n".encode(), [Event(b"x")], id="a type beyond ASCII"),
+        pytest.param("event: a\u2028b\ndata: x\n\n".encode(), [Event(b"x")], id="a type of two lines"),
+        pytest.param("event: a\u0085data: b\n\n".encode(), [], id="a type and what only looks like data"),
+        pytest.param(b"event: a\x0cb\ndata: x\n\n", [Event(b"x")], id="a type with a form feed"),
+        pytest.param(b"event: a\0b\ndata: x\n\n", [Event(b"x")], id="a type with a NUL"),
+        pytest.param(b"event: a\x7f\ndata: x\n\n", [Event(b"x")], id="a type with a delete character"),
+        pytest.param(b"event: \xff\ndata: x\n\n", [Event(b"x")], id="a type that is no text"),
         pytest.param("retry: ٣\ndata: x\n\n".encode(), [Event(b"x")], id="a time in other digits"),
         pytest.param(b": ping\n\n", [Event(None, comments=(b" ping",))], id="a comment"),
         pytest.param(b":\n\n", [Event(None, comments=(b"",))], id="an empty comment"),
@@ -145,7 +165,10 @@ def test_an_event_may_be_as_large_as_its_bound_and_not_one_octet_more(
 
 
 def standard(stream: bytes) -> list[tuple[bytes, bytes]]:
-    """Return type and data of the events that the standard dispatches, read in the plainest way."""
+    """Return type and data of the events that the standard dispatches, read in the plainest way.
+
+    It passes over types that are not plain, which the standard does not.
+    """
     *lines, _unfinished = re.split(rb"\r\n|\n|\r", stream.removeprefix(BOM))
     events: list[tuple[bytes, bytes]] = []
     data, kind = b"", b""
@@ -158,15 +181,30 @@ def standard(stream: bytes) -> list[tuple[bytes, bytes]]:
             data, kind = b"", b""
         elif name == b"data":
             data += value + b"\n"
-        elif name == b"event":
+        elif name == b"event" and is_plain(value):
             kind = value
     return events
+
+
+def is_plain(octets: bytes) -> bool:
+    return all(octet == ord("\t") or ord(" ") <= octet <= ord("~") for octet in octets)
+
+
+def written(event: Event) -> Event:
+    """Return the event that is found in what is written of one."""
+    data = event.data
+    for character in ("\x85", "\u2028", "\u2029"):
+        data = data and data.replace(character.encode(), b"\\u%04x" % ord(character))
+    comments = tuple(comment if is_plain(comment) else b"" for comment in event.comments)
+    return replace(event, data=data, comments=comments)
 
 
 FIELDS = st.sampled_from(
     [
         *(b"", b"data", b"data: a", b"data:  b", b":", b": c", b"event: x", b"id: 1", b"id: \0", b"retry: 5"),
-        *(b"retry: x", b"x", b" ", BOM, BOM + b"data: d", b"\xef", b"\xbb", b"\xff"),
+        *(b"retry: x", b"x", b" ", BOM, BOM + b"data: d", b"\xef", b"\xbb", b"\xff", b"event: \xff"),
+        *("data: a\u2028b".encode(), "data: \x85".encode(), "data: \u2029".encode(), b"data: \xe2\x80\xe2"),
+        *(b": \xff", ": a\u2028b".encode(), "event: \x85".encode(), b"retry: 1234567890"),
     ]
 )
 LINE_ENDS = st.sampled_from([b"\n", b"\r", b"\r\n"])
@@ -225,17 +263,68 @@ def test_an_event_that_was_read_is_read_back_the_same_when_it_is_written(stream:
     events = list(EventReader(AMPLE).feed(stream))
 
     for event in events:
-        assert list(EventReader(AMPLE).feed(write_event(event))) == [event]
-    assert list(EventReader(AMPLE).feed(b"".join(map(write_event, events)))) == events
+        assert list(EventReader(AMPLE).feed(write_event(event))) == [written(event)]
+    again = list(EventReader(AMPLE).feed(b"".join(map(write_event, events))))
+    assert again == [written(event) for event in events]
+    assert [written(event) for event in again] == again
+
+
+def read_as_text(stream: bytes) -> list[list[str]]:
+    """Return the blocks of lines of a client that ends lines where Unicode and Python do."""
+    blocks: list[list[str]] = [[]]
+    for line in stream.decode().splitlines():
+        if line:
+            blocks[-1].append(line)
+        else:
+            blocks.append([])
+    return blocks
+
+
+# All that ends a line for str.splitlines.
+LINE_SEPARATORS = "\n\r\x0b\x0c\x1c\x1d\x1e\x85\u2028\u2029"
+ODD_TEXTS = st.text(st.sampled_from(LINE_SEPARATORS + "a: "), max_size=8)
+
+
+@given(ODD_TEXTS | st.dictionaries(ODD_TEXTS, ODD_TEXTS), ODD_TEXTS)
+@settings(max_examples=200)
+def test_json_is_one_line_of_data_for_a_client_that_ends_lines_where_unicode_does(
+    value: Any, comment: str
+) -> None:
+    octets = write_event(Event(orjson.dumps(value), type=b"message", comments=(comment.encode(),)))
+
+    (kept, kind, line), rest = read_as_text(octets)
+
+    assert kept == f":{comment if is_plain(comment.encode()) else ''}"
+    assert (kind, rest) == ("event: message", [])
+    assert json.loads(line.removeprefix("data: ")) == value
 
 
 @pytest.mark.parametrize(
-    ("event", "written"),
+    ("event", "octets"),
     [
         pytest.param(Event(b'{"a":1}'), b'data: {"a":1}\n\n', id="data"),
         pytest.param(Event(b""), b"data: \n\n", id="empty data"),
         pytest.param(Event(b"a\n\nb"), b"data: a\ndata: \ndata: b\n\n", id="data of three lines"),
         pytest.param(Event(None, comments=(b" ping",)), b": ping\n\n", id="a comment"),
+        pytest.param(
+            Event('"a\u2028b\u2029c\x85"'.encode()),
+            b'data: "a\\u2028b\\u2029c\\u0085"\n\n',
+            id="data with the line ends of Unicode",
+        ),
+        pytest.param(
+            Event('"\u20a8\u00e9\u2027"'.encode()),
+            'data: "\u20a8\u00e9\u2027"\n\n'.encode(),
+            id="data with characters near them",
+        ),
+        pytest.param(Event(None, comments=(b"\t !~",)), b":\t !~\n\n", id="a comment of all that is plain"),
+        pytest.param(
+            Event(
+                b"x",
+                comments=("caf\u00e9".encode(), b"ok", "a\u2028data: b".encode(), b"\0", b"\x7f", b"\xff"),
+            ),
+            b":\n:ok\n:\n:\n:\n:\ndata: x\n\n",
+            id="comments that are not plain, of which the lines are left",
+        ),
         pytest.param(
             Event(b"x", type=b"message", id=b"7", retry=b"250", comments=(b"a", b"")),
             b":a\n:\nevent: message\nid: 7\nretry: 250\ndata: x\n\n",
@@ -243,8 +332,8 @@ def test_an_event_that_was_read_is_read_back_the_same_when_it_is_written(stream:
         ),
     ],
 )
-def test_an_event_is_written_one_field_a_line(event: Event, written: bytes) -> None:
-    assert write_event(event) == written
+def test_an_event_is_written_one_field_a_line(event: Event, octets: bytes) -> None:
+    assert write_event(event) == octets
 
 
 @given(st.lists(st.binary(max_size=40), max_size=12), st.integers(1, 100))

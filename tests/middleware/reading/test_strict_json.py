@@ -13,6 +13,7 @@ from tunnelgate.reading.fault import Fault
 from tunnelgate.reading.strict_json import is_array, is_object, read_json, write_json
 
 MAX_DEPTH = 64
+MAX_CONTAINERS = 200_000
 MAX_INTEGER = 2**53 - 1
 
 
@@ -145,6 +146,134 @@ def test_what_parsers_disagree_about_is_not_strict(raw: bytes, detail: str) -> N
     assert (caught.value.reason, caught.value.detail) == (Reason.BODY_NOT_STRICT, detail)
 
 
+@pytest.mark.parametrize("lenient", [False, True])
+@pytest.mark.parametrize(
+    ("raw", "more"),
+    [
+        pytest.param(b"[" + b"[]," * (MAX_CONTAINERS - 2) + b"[]]", b"[[],", id="lists"),
+        pytest.param(b"[" + b"{}," * (MAX_CONTAINERS - 2) + b"{}]", b"[{},", id="objects"),
+        pytest.param(
+            b"[" + b'{"a":[]},' * (MAX_CONTAINERS // 2 - 1) + b"[]]", b"[{},", id="objects and lists"
+        ),
+        pytest.param(b'["' + b"[{" * (MAX_CONTAINERS // 2 - 1) + b'",[]]', b"[{},", id="brackets in a text"),
+    ],
+)
+def test_there_may_be_as_many_brackets_as_the_bound_says_and_not_one_more(
+    raw: bytes,
+    more: bytes,
+    lenient: bool,  # noqa: FBT001 - both readings have the bound
+) -> None:
+    assert raw.count(b"[") + raw.count(b"{") == MAX_CONTAINERS
+    assert read_json(raw, lenient=lenient)[1] == raw
+
+    with pytest.raises(Fault) as caught:
+        read_json(more + raw.removeprefix(b"["), lenient=lenient)
+
+    assert (caught.value.reason, caught.value.detail) == (
+        Reason.BODY_NOT_STRICT,
+        f"more than {MAX_CONTAINERS} objects and arrays",
+    )
+
+
+@pytest.mark.parametrize(
+    ("raw", "canonical"),
+    [
+        pytest.param(b'{"a":[1,2.5,"b"]}', b'{"a":[1,2.5,"b"]}', id="what is strict"),
+        pytest.param(b'{ "n\\u0061me" : 1E2 }', b'{"name":100.0}', id="what is strict, written loosely"),
+        pytest.param(b"9007199254740992", b"9007199254740992", id="an integer that doubles have not"),
+        pytest.param(b"18446744073709551615", b"18446744073709551615", id="the largest of 64 bits"),
+        pytest.param(b" 18446744073709551615 ", b"18446744073709551615", id="the largest, with spaces"),
+        pytest.param(b"-9223372036854775808", b"-9223372036854775808", id="the smallest of 64 bits"),
+        pytest.param(b" -9223372036854775808 ", b"-9223372036854775808", id="the smallest, with spaces"),
+        pytest.param(b'"\\ud800"', '"\ufffd"'.encode(), id="a high surrogate alone"),
+        pytest.param(b'"\\uDFFF"', '"\ufffd"'.encode(), id="a low surrogate alone"),
+        pytest.param(b'"\\udc00\\ud800"', '"\ufffd\ufffd"'.encode(), id="a pair the wrong way round"),
+        pytest.param(
+            b'"\\ud83d\\ud83d\\ude00x"', '"\ufffd\U0001f600x"'.encode(), id="one alone before a pair"
+        ),
+        pytest.param(
+            b'{"a":["\\ud800"],"b\\udc00":18446744073709551615}',
+            '{"a":["\ufffd"],"b\ufffd":18446744073709551615}'.encode(),
+            id="surrogates alone in a value and in a name",
+        ),
+        pytest.param(b'["\\\\ud800"]', b'["\\\\ud800"]', id="an escaped backslash and letters"),
+        pytest.param(
+            b'[-0.0,1E-7,1E22,"\\ud800"]',
+            '[-0.0,1e-7,1e+22,"\ufffd"]'.encode(),
+            id="reals beside a surrogate",
+        ),
+        pytest.param(
+            nested(b"[", b"]", MAX_DEPTH).replace(b"1", b'"\\ud800"'),
+            nested(b"[", b"]", MAX_DEPTH).replace(b"1", '"\ufffd"'.encode()),
+            id="a surrogate alone as deep as may be",
+        ),
+    ],
+)
+def test_what_is_only_passed_on_may_hold_longer_integers_and_unpaired_surrogates(
+    raw: bytes, canonical: bytes
+) -> None:
+    value, written = read_json(raw, lenient=True)
+
+    assert written == canonical
+    assert repr(value) == repr(orjson.loads(canonical))
+    assert read_json(canonical, lenient=True) == (value, canonical)
+
+
+TOO_LONG = "an integer of more than 64 bits"
+TWICE = "a member twice"
+
+
+@pytest.mark.parametrize(
+    ("raw", "reason", "detail"),
+    [
+        pytest.param(
+            b"18446744073709551616", Reason.BODY_NOT_STRICT, TOO_LONG, id="one past the largest integer"
+        ),
+        pytest.param(
+            b"-9223372036854775809", Reason.BODY_NOT_STRICT, TOO_LONG, id="one past the smallest integer"
+        ),
+        pytest.param(
+            b"-18446744073709551615", Reason.BODY_NOT_STRICT, TOO_LONG, id="an integer of 21 characters"
+        ),
+        pytest.param(b"9" * 5000, Reason.BODY_NOT_STRICT, TOO_LONG, id="an integer of 5000 digits"),
+        pytest.param(b"1e400", Reason.BODY_NOT_STRICT, OUT_OF_RANGE, id="a real past the largest"),
+        pytest.param(b"0." + b"1" * 63, Reason.BODY_NOT_STRICT, OUT_OF_RANGE, id="a real of 65 characters"),
+        pytest.param(b'{"a":1,"a":2}', Reason.BODY_NOT_STRICT, TWICE, id="a member twice"),
+        pytest.param(
+            b'{"\\ud800":1,"\\ud801":2}',
+            Reason.BODY_NOT_STRICT,
+            TWICE,
+            id="two surrogates that become one name",
+        ),
+        pytest.param(
+            b'{"a\\ud800":1,"a\\ufffd":2}',
+            Reason.BODY_NOT_STRICT,
+            TWICE,
+            id="a surrogate that becomes the character beside it",
+        ),
+        pytest.param(
+            '{"a\ufffd":1,"a\\udfff":2}'.encode(),
+            Reason.BODY_NOT_STRICT,
+            TWICE,
+            id="a surrogate that becomes what stands there plainly",
+        ),
+        pytest.param(
+            nested(b"[", b"]", MAX_DEPTH + 1), Reason.BODY_NOT_STRICT, TOO_DEEP, id="one deeper than may be"
+        ),
+        pytest.param(b'"\xed\xa0\x80"', Reason.BODY_NOT_JSON, "not UTF-8", id="a surrogate in UTF-8"),
+        pytest.param(b"\xef\xbb\xbf{}", Reason.BODY_NOT_JSON, "byte order mark", id="a byte order mark"),
+        pytest.param(b"NaN", Reason.BODY_NOT_JSON, "NaN is not JSON", id="NaN"),
+        pytest.param(b"{}{}", Reason.BODY_NOT_JSON, "Extra data", id="a second object"),
+        pytest.param(b"", Reason.BODY_NOT_JSON, "Expecting value", id="nothing"),
+    ],
+)
+def test_what_is_only_passed_on_has_one_meaning_all_the_same(raw: bytes, reason: Reason, detail: str) -> None:
+    with pytest.raises(Fault, match=detail) as caught:
+        read_json(raw, lenient=True)
+
+    assert caught.value.reason is reason
+
+
 OBJECT = '{"jsonrpc":"2.0","id":1}'
 
 
@@ -256,6 +385,45 @@ PIECES = st.sampled_from(
 def test_no_octets_raise_anything_but_a_fault_and_what_is_read_has_one_meaning(raw: bytes) -> None:
     with suppress(Fault):
         check_that_it_has_one_meaning(raw)
+
+
+@given(st.binary() | st.lists(PIECES, max_size=24).map(b"".join))
+@settings(max_examples=300)
+def test_a_lenient_reading_accepts_what_a_strict_one_does_and_means_the_same(raw: bytes) -> None:
+    strict: tuple[Any, bytes] | None = None
+    with suppress(Fault):
+        strict = read_json(raw)
+    with suppress(Fault):
+        value, canonical = read_json(raw, lenient=True)
+
+        assert strict is None or repr(strict) == repr((value, canonical))
+        assert repr(json.loads(canonical)) == repr(orjson.loads(canonical)) == repr(value)
+        assert read_json(canonical, lenient=True) == (value, canonical)
+        assert write_json(value) == canonical
+        return
+    assert strict is None
+
+
+ODD_TEXTS = st.text(st.sampled_from("a\ud800\udbff\udc00\udfff\ufffd\U0001f600\\u"), max_size=6)
+
+
+@given(st.dictionaries(ODD_TEXTS, ODD_TEXTS | st.lists(ODD_TEXTS, max_size=2), max_size=3))
+def test_a_text_with_unpaired_surrogates_becomes_one_that_everyone_reads(members: dict[str, Any]) -> None:
+    raw = json.dumps(members).encode()  # its decoder, like ours, takes two escapes in a row for a pair
+    read = json.loads(raw)
+    expected = {
+        whole(name): [*map(whole, text)] if is_array(text) else whole(text) for name, text in read.items()
+    }
+
+    if len(expected) == len(read):
+        assert read_json(raw, lenient=True) == (expected, orjson.dumps(expected))
+    else:
+        with pytest.raises(Fault, match=TWICE):
+            read_json(raw, lenient=True)
+
+
+def whole(text: str) -> str:
+    return "".join("\ufffd" if "\ud800" <= each <= "\udfff" else each for each in text)
 
 
 @given(VALUES, st.data())
