@@ -3,12 +3,13 @@
 import json
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 STATUSES = ("SUCCESS", "FAILURE", "WARNING", "SKIPPED", "INFO")
+_WORDS = ("passed", "failed", "warned", "skipped", "noted")
 _STARTED = re.compile(r"^=== Running scenario: (?P<scenario>\S+) ===$", re.MULTILINE)
 _FOLDER = re.compile(r"server-(?P<scenario>.+)-\d{4}-\d{2}-\d{2}T[\d-]+Z")
 # What one scenario notes about its traffic: how many lines there are depends on how reads fall.
@@ -83,23 +84,45 @@ def read(file: Path) -> dict[str, Run]:
 
 def table(runs: Runs) -> str:
     """Return the counts of every run as a table, and below it what failed."""
-    rows: list[tuple[str, ...]] = [
-        ("run", "exit", "passed", "failed", "warned", "skipped", "noted", "seconds")
-    ]
+    rows: list[tuple[str, ...]] = [("run", "exit", *_WORDS, "seconds")]
     rows += [
         (name, str(run.exit), *(str(run.count(status)) for status in STATUSES), f"{run.seconds:.1f}")
         for name, run in runs.items()
     ]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    lines = [
+    lines = _aligned(rows)
+    for name, run in runs.items():
+        lines += _failed(name, run.checks)
+    return "\n".join(lines) + "\n"
+
+
+def side_by_side(asked: Mapping[str, Runs]) -> str:
+    """Return the counts of several servers' runs, a column for each server, and what failed at the first."""
+    first, *_ = asked.values()
+    rows: list[tuple[str, ...]] = [("run", "", *asked)]
+    for name in first:
+        columns = [runs[name] for runs in asked.values()]
+        rows += [
+            (name, "exit", *(str(run.exit) for run in columns)),
+            *(
+                ("", word, *(str(run.count(status)) for run in columns))
+                for word, status in zip(_WORDS, STATUSES, strict=True)
+            ),
+            ("", "seconds", *(f"{run.seconds:.1f}" for run in columns)),
+        ]
+    lines = _aligned(rows)
+    for name, run in first.items():
+        lines += _failed(name, run.checks)
+    return "\n".join(lines) + "\n"
+
+
+def _aligned(rows: Sequence[tuple[str, ...]]) -> list[str]:
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return [
         "  ".join(
             cell.rjust(width) for cell, width in zip([row[0].ljust(widths[0]), *row[1:]], widths, strict=True)
         )
         for row in rows
     ]
-    for name, run in runs.items():
-        lines += _failed(name, run.checks)
-    return "\n".join(lines) + "\n"
 
 
 def differences(before: Runs, after: Runs) -> list[str]:

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from tests.conformance.results import Check, Run, differences, read, read_checks, table, write
-from tests.conformance.suite import main
+from tests.conformance.results import Check, Run, differences, read, read_checks, side_by_side, table, write
+from tests.conformance.suite import main, report
 
 PASSED = Check("ping", "ping", "Ping", "SUCCESS")
 FAILED = Check("ping", "ping", "Ping", "FAILURE", "no answer")
@@ -80,6 +80,22 @@ def test_the_table_counts_and_names_what_failed() -> None:
     ]
 
 
+def test_servers_stand_side_by_side_and_below_is_what_failed_at_the_first() -> None:
+    assert side_by_side({"alone": run(FAILED, status=1), "strict": run(PASSED)}).splitlines() == [
+        "run           alone  strict",
+        "all     exit      1       0",
+        "      passed      0       1",
+        "      failed      1       0",
+        "      warned      0       0",
+        "     skipped      0       0",
+        "       noted      0       0",
+        "     seconds    1.5     1.5",
+        "",
+        "all: failed",
+        "  ping ping",
+    ]
+
+
 DIFFERENCES: dict[str, tuple[dict[str, Run], dict[str, Run], list[str]]] = {
     "nothing": (run(PASSED), run(PASSED), []),
     "only the words of a failure": (run(FAILED), run(Check("ping", "ping", "Ping", "FAILURE", "other")), []),
@@ -115,3 +131,57 @@ def test_comparing_exits_with_one_when_something_differs(
     assert main(["--compare", files[0], files[1]]) == 1
     assert main(["--compare", files[0], files[2]]) == 2
     assert "all ping ping Ping: SUCCESS -> FAILURE" in capsys.readouterr().out
+
+
+REPORTED: dict[str, tuple[dict[str, dict[str, Run]], int, list[str]]] = {
+    "two that passed": (
+        {"alone": run(PASSED), "strict": run(PASSED)},
+        0,
+        ["alone -> strict: every check ended the same way"],
+    ),
+    "two that failed in the same way": (
+        {"alone": run(FAILED, status=1), "strict": run(FAILED, status=1)},
+        0,
+        ["alone -> strict: every check ended the same way"],
+    ),
+    "a second that differs": (
+        {"alone": run(PASSED), "strict": run(FAILED), "h11": run(PASSED)},
+        1,
+        [
+            "alone -> strict: differs",
+            "  all ping ping Ping: SUCCESS -> FAILURE",
+            "      no answer",
+            "alone -> h11: every check ended the same way",
+        ],
+    ),
+    "a third that differs": (
+        {"alone": run(FAILED), "strict": run(FAILED), "h11": run(PASSED)},
+        1,
+        [
+            "alone -> strict: every check ended the same way",
+            "alone -> h11: differs",
+            "  all ping ping Ping: FAILURE -> SUCCESS",
+            "      no answer",
+        ],
+    ),
+    "programs that checked nothing": (
+        {"alone": run(), "strict": run()},
+        1,
+        [
+            "alone -> strict: every check ended the same way",
+            "alone: all checked nothing",
+            "strict: all checked nothing",
+        ],
+    ),
+}
+
+
+@pytest.mark.parametrize("what", REPORTED)
+def test_the_report_ends_with_how_the_others_compare_to_the_first(
+    what: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked, status, lines = REPORTED[what]
+
+    assert report(asked) == status
+    shown = [line for line in capsys.readouterr().out.splitlines() if line]
+    assert shown[-len(lines) :] == lines

@@ -51,7 +51,8 @@ class Call:
     changes: SubscriptionBus
 
 
-Outcome = CallToolResult | InputRequiredResult
+# A mapping is a task that was begun: the SDK has models of the tasks of 2025-11-25 only.
+Outcome = CallToolResult | InputRequiredResult | dict[str, Any]
 Run = Callable[[Call], Awaitable[Outcome]]
 
 

@@ -56,10 +56,6 @@ _EVERY_KEYWORD: Schema = {
     "additionalProperties": False,
 }
 _GREETED: Schema = {"type": "object", "properties": {"name": {"type": "string"}}, "required": ["name"]}
-_COMPUTED: Schema = {
-    "type": "object",
-    "properties": {"seconds": {"type": "number"}, "label": {"type": "string"}},
-}
 _MIRRORED: Schema = {
     "type": "object",
     "properties": {
@@ -115,11 +111,6 @@ async def _schema(call: Call) -> Outcome:
 @TOOLS.add("greet", "Greets by name", _GREETED)
 async def _greet(call: Call) -> Outcome:
     return done(f"Hello, {call.arguments['name']}!")
-
-
-@TOOLS.add("slow_compute", "Computes at once: there are no tasks here", _COMPUTED)
-async def _compute(call: Call) -> Outcome:
-    return done(f"Computed {call.arguments.get('label', 'nothing')}")
 
 
 @TOOLS.add("test_x_mcp_header", "Takes an argument that a header repeats", _MIRRORED)

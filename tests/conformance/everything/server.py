@@ -31,11 +31,11 @@ from mcp.types import (
 from starlette.applications import Starlette
 from starlette.routing import Route
 
-from tests.conformance.everything import asking, content, prompts, resources, rounds, streams
+from tests.conformance.everything import asking, content, prompts, resources, rounds, streams, tasks
 from tests.conformance.everything.call import Call, Context, Outcome, Schema, Tools
 
 NAME = "tunnelgate-everything"
-TOOLS = Tools.joined([content.TOOLS, streams.TOOLS, asking.TOOLS, rounds.TOOLS])
+TOOLS = Tools.joined([content.TOOLS, streams.TOOLS, asking.TOOLS, rounds.TOOLS, tasks.TOOLS])
 _RETRY_MILLISECONDS = 100
 _LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 _CACHED: dict[CacheableMethod, CacheHint] = {
@@ -93,8 +93,8 @@ def _server() -> Server[dict[str, Any]]:
         instructions="Fixtures for the MCP conformance suite.",
         cache_hints=_CACHED,
         get_tool_input_schema=_input_schema,
+        lifespan=tasks.keep_running,
         on_list_tools=list_tools,
-        on_call_tool=call_tool,
         on_list_prompts=prompts.list_prompts,
         on_get_prompt=prompts.get_prompt,
         on_completion=prompts.complete,
@@ -103,8 +103,9 @@ def _server() -> Server[dict[str, Any]]:
         on_read_resource=resources.read_resource,
         on_subscribe_resource=resources.subscribe,
         on_unsubscribe_resource=resources.unsubscribe,
-        on_subscriptions_listen=ListenHandler(changes),
     )
+    tasks.offer_tasks(server, ListenHandler(changes))
+    server.add_request_handler("tools/call", CallToolRequestParams, call_tool)
     server.add_request_handler("logging/setLevel", SetLevelRequestParams, streams.LEVELS.set)
     server.middleware.append(RequestStateBoundary(RequestStateSecurity.ephemeral(), default_audience=NAME))
     return server

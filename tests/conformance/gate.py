@@ -1,0 +1,86 @@
+"""Serves the fixtures behind the whole gate: ``python -m tests.conformance.gate --port 3102 --http h11``.
+
+Prints where it listens, and then the command of the forwarder that gives the conformance programs what
+the gate asks for: a token, and the name of the route.
+"""
+
+import argparse
+import asyncio
+import shlex
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from tests.conformance.everything.prompts import list_prompts
+from tests.conformance.everything.resources import list_resources, list_templates
+from tests.conformance.everything.server import TOOLS, create_app
+from tests.support.tokens import ISSUER, Token, jwks
+from tunnelgate import Audit, Clients, Issuer, OAuth, Policy, Route, StaticKeys, protect
+from tunnelgate_app.server import open_listener, run
+
+_HOST = "everything.tunnel.localhost"
+_ORIGIN = f"http://{_HOST}"
+_SCOPE = "conformance"
+_TOKEN_SECONDS = 3600
+_ANYBODY: Any = None  # the fixtures list the same to every caller
+
+
+def main() -> int:
+    """Serve until interrupted."""
+    parser = argparse.ArgumentParser(
+        prog="gate", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--port", type=int, default=0, help="0 takes a free one")
+    parser.add_argument("--http", choices=("strict", "h11"), default="strict", help="what parses requests")
+    parser.add_argument("--audit", type=Path, default=Path("-"), help="the file for decisions")
+    options = parser.parse_args()
+    policy = asyncio.run(_policy(options.audit))
+    # Which hosts and origins are answered is for the gate to say, so the fixtures answer to all.
+    app = protect(create_app(any_host=True), policy, keys_of=lambda _: StaticKeys(jwks("ES256")))
+    with open_listener(f"127.0.0.1:{options.port}") as listener:
+        port: int = listener.getsockname()[1]
+        claims = {
+            "aud": policy.resource(_HOST),
+            "scope": _SCOPE,
+            "exp": int(time.time()) + _TOKEN_SECONDS,
+        }
+        forwarder = [
+            *("python", "-m", "tests.conformance.inject", "--to", str(port)),
+            *("--host", _HOST, "--origin", _ORIGIN),
+            *("--header", f"Authorization: Bearer {Token(claims=claims).mint()}"),
+        ]
+        sys.stdout.write(f"listening on http://127.0.0.1:{port}/mcp\n{shlex.join(forwarder)}\n")
+        sys.stdout.flush()
+        return int(not run(app, listener, parser=options.http, shutdown_timeout=1))
+
+
+async def _policy(audit: Path) -> Policy:
+    """Return a policy that asks everything of a client, and lists every fixture by its name."""
+    prompts = (await list_prompts(_ANYBODY, None)).prompts
+    resources = (await list_resources(_ANYBODY, None)).resources
+    templates = (await list_templates(_ANYBODY, None)).resource_templates
+    return Policy(
+        public_scheme="http",
+        clients=Clients(allowed_ips=["127.0.0.1"]),
+        oauth=OAuth(issuers=[Issuer(issuer=ISSUER, jwks_file="unused.json")]),
+        routes={
+            _HOST: Route(
+                scopes=[_SCOPE],
+                origins=[_ORIGIN],
+                tools=list(TOOLS),
+                prompts=[prompt.name for prompt in prompts],
+                resources=[
+                    *(str(resource.uri) for resource in resources),
+                    *(template.uri_template for template in templates),
+                ],
+                client_log_level="debug",
+                tasks=True,
+            )
+        },
+        audit=Audit(file=str(audit)),
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())
