@@ -1,13 +1,15 @@
 # Everything that people do here. `make` alone lists it.
 PORT ?= 8080
+SECONDS ?= 60
 BIN := .venv/bin
 INSTALLED := .venv/.installed
+LOCK := uv pip compile --quiet --universal --generate-hashes --no-header --python-version 3.11
 
 .DEFAULT_GOAL := help
-.PHONY: help demo probe test coverage check conformance format lock clean
+.PHONY: help demo probe test coverage check conformance clients fuzz format lock clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' Makefile
 
 $(INSTALLED): requirements.lock pyproject.toml scripts/install
 	@scripts/install
@@ -27,15 +29,22 @@ coverage: $(INSTALLED) ## run every test and show which branches none of them ta
 check: $(INSTALLED) ## style, types, and the tests against the built wheel
 	@scripts/check
 
-conformance: $(INSTALLED) ## run the official MCP conformance programs against the fixture server
+conformance: $(INSTALLED) ## run the official MCP conformance suite alone and through the gate, and compare
 	@scripts/conformance
+
+clients: $(INSTALLED) ## let the official MCP clients use a server alone and through the gate, and compare
+	@scripts/clients
+
+fuzz: $(INSTALLED) ## feed each parser random bytes (SECONDS=60)
+	@scripts/fuzz --seconds $(SECONDS)
 
 format: $(INSTALLED) ## put the sources into the agreed form
 	@$(BIN)/ruff check --quiet --fix .
 	@$(BIN)/ruff format .
 
 lock: ## resolve the dependencies anew (needs uv)
-	uv pip compile --quiet --universal --generate-hashes --no-header --python-version 3.11 --all-extras --group dev --output-file requirements.lock pyproject.toml
+	$(LOCK) --all-extras --group dev --output-file requirements.lock pyproject.toml
+	$(LOCK) --extra gateway --output-file tests/clients/requirements-1x.lock pyproject.toml tests/clients/requirements-1x.in
 
 clean: ## remove what was installed and built
 	rm -rf .venv .state build dist .coverage .mypy_cache .pytest_cache .ruff_cache .hypothesis

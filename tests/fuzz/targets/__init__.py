@@ -1,0 +1,1 @@
+"""One module for each reader; `tests.fuzz.target` says what each has."""
