@@ -37,6 +37,8 @@ def rewrite_call(
         # As a server does that does not speak what is proposed: it says what it speaks.
         is_spoken = params["protocolVersion"] in LEGACY_VERSIONS
         params["protocolVersion"] = params["protocolVersion"] if is_spoken else LEGACY_VERSIONS[0]
+    if message.method == "tools/call" and (message.is_modern or not rules.tasks):
+        params.pop("task", None)  # SEP-2663: overlooked in the modern era
     if not rules.tasks:
         _leave_tasks_out(message, params)
     if message.method == "subscriptions/listen":
@@ -53,8 +55,6 @@ def rewrite_call(
 
 def _leave_tasks_out(message: Message, params: dict[str, Any]) -> None:
     """Take away all by which a server would know that the client could go on with tasks."""
-    if message.method == "tools/call":
-        params.pop("task", None)
     if message.method == "subscriptions/listen":
         params["notifications"] = _without(params["notifications"], "taskIds")
     capabilities = params.get("capabilities")

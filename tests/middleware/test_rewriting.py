@@ -129,6 +129,13 @@ def test_a_call_begins_a_task_only_where_tasks_are_allowed() -> None:
     assert rewrite_call(message, WITH_TASKS, ()) is message
 
 
+def test_the_modern_era_overlooks_that_a_call_should_begin_a_task() -> None:
+    message = _new("tools/call", {"name": "search", "arguments": {}, "task": {"ttl": 1}})
+
+    for rules in (RULES, WITH_TASKS):
+        assert "task" not in _sent(rewrite_call(message, rules, ()))["params"]
+
+
 @pytest.mark.parametrize(
     ("method", "era", "params"),
     [

@@ -30,7 +30,9 @@ def install(pins: Path, below: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     for name, content in contents.items():
         (folder / name).write_bytes(content)
-    command = [str(NODE), str(_NPM), "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"]
+    # The machine's own certificates: a registry may be reached through somebody who has another one.
+    npm = [str(NODE), "--use-system-ca", str(_NPM)]
+    command = [*npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"]
     if subprocess.run(command, cwd=folder, stdout=sys.stderr, check=False).returncode:
         raise UnusableError(f"npm could not install what {pins.name}/package.json names.")
     done.touch()

@@ -14,7 +14,7 @@ from enum import StrEnum
 from typing import Any
 
 from tunnelgate.reading.fault import Fault
-from tunnelgate.reading.methods import CLIENT_METHODS, MAX_NAME, MIRRORED, OF_THE_OTHER_ERA, Era
+from tunnelgate.reading.methods import CLIENT_METHODS, MAX_NAME, MIRRORED, MODERN_MEMBERS, Era
 from tunnelgate.reading.mirrored import check_mirrored
 from tunnelgate.reading.params import (
     CAPABILITIES_KEY,
@@ -165,7 +165,7 @@ def _read_call(
     if not is_object(meta):
         raise Fault(Reason.MESSAGE_INVALID, "_meta is not an object")
     check_members(name, method, params, meta)
-    if method is not None and not params.keys().isdisjoint(OF_THE_OTHER_ERA[era]):
+    if method is not None and era is Era.LEGACY and not MODERN_MEMBERS.isdisjoint(params):
         raise Fault(Reason.MESSAGE_INVALID, f"params has a member that {name} does not have in this era")
     target = None if method is None else read_target(name, method, params)
     if target is not None and message_id is None:

@@ -120,11 +120,8 @@ SERVER_NOTIFICATIONS: Mapping[str, Era] = {
     "notifications/tools/list_changed": Era.BOTH,
 }
 
-# The members of the table above that methods of both eras have in one of them only.
-OF_THE_OTHER_ERA: Mapping[Era, frozenset[str]] = {
-    Era.LEGACY: frozenset({"inputResponses", "requestState"}),
-    Era.MODERN: frozenset({"task"}),
-}
+# The members of the table above that the legacy era does not have.
+MODERN_MEMBERS = frozenset({"inputResponses", "requestState"})
 
 # The requests whose target `Mcp-Name` repeats: the specification's "Request Metadata", SEP-2663.
 MIRRORED = frozenset(
