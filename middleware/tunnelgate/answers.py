@@ -141,7 +141,11 @@ class AnswerGuard:
             await self._send({"type": "http.response.body", "body": bytes(passed), "more_body": more})
 
     async def _judge(self, event: Event) -> bytes:
-        if event.id:
+        if self._rules.era is Era.MODERN:
+            event = replace(event, id=None)  # a stream that is cut off is asked for anew
+            if event == Event(None):
+                return b""
+        elif event.id:
             event = replace(event, id=self._rules.handles.event(event.id, self._rules.origin).encode())
         if event.data:
             data = await read_aside(len(event.data), self._rules.judge, event.data)

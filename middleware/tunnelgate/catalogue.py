@@ -76,13 +76,15 @@ class Resources:
 
     def decide(self, uri: str, principal: Principal | None) -> Verdict:
         """Return whether ``principal`` may read ``uri``; a listed template itself counts as one."""
-        found = [self.requirements[uri]] if uri in self.requirements else []
-        found += [requirement for template, requirement in self._templates if template.matches(uri)]
-        if found:  # what is required in one spelling is required in each
-            found += self._others.get(spelled_plainly(uri), [])
         denial = Deny(self._absent.reason, told={"uri": uri})
-        if not found:
+        covering = [each for each in self._templates if each[0].covers(uri)]
+        if uri not in self.requirements and not any(template.matches(uri) for template, _ in covering):
             return denial
+        # What is required in one spelling is required in each, and a value that a template would not
+        # allow does not lift what it requires.
+        found = [self.requirements[uri]] if uri in self.requirements else []
+        found += [requirement for _, requirement in covering]
+        found += self._others.get(spelled_plainly(uri), [])
         verdict = all_of([each.decide(principal, denial) for each in found])
         if isinstance(verdict, NeedsScopes):  # all that is needed, so that one step-up is enough
             return NeedsScopes(tuple(dict.fromkeys(scope for each in found for scope in each.scopes)))

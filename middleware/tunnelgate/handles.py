@@ -8,7 +8,7 @@ https://modelcontextprotocol.io/docs/2026-07-28/tutorials/security/security_best
 """
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from tunnelgate.exchange import Principal
@@ -43,6 +43,7 @@ class Task:
 
     id: str
     tool: str
+    handle: str | None = field(default=None, compare=False)  # by which the client asked about it
 
 
 class Handles:
@@ -102,7 +103,9 @@ class Handles:
         return event_id, Origin(method, target, message_id)
 
     def task(self, task: Task) -> str:
-        """Return the handle of a task; it outlives the session."""
+        """Return the handle of a task, the one that the client has if it has one; it outlives the session."""
+        if task.handle is not None:
+            return task.handle
         return self._short(self._sealer.seal(write_json([task.id, task.tool]), (b"task", *self._owner)))
 
     def open_task(self, handle: str) -> Task:
@@ -111,7 +114,7 @@ class Handles:
         if plain is None:
             raise Fault(Reason.TASK_NOT_ALLOWED, "a task of nobody, or of somebody else")
         task_id, tool = read_json(plain, lenient=True)[0]
-        return Task(task_id, tool)
+        return Task(task_id, tool, handle)
 
     def cursor(self, method: str, name: str) -> str:
         """Return the handle of the next page of a list; by its name a client would know what follows."""
@@ -132,7 +135,7 @@ class Handles:
         return handle
 
     def open_state(self, origin: Origin, handle: str) -> str:
-        """Return what the server wanted to be told with exactly this request."""
+        """Return what the server wanted to be told with a request of this method for this target."""
         plain = self._sealer.open(handle, (b"state", *self._owner, *_asked(origin)))
         if plain is None:
             raise Fault(Reason.PARAMS_INVALID, "a request state that was not given for this")

@@ -21,6 +21,7 @@ from tunnelgate.reading.methods import (
     CLIENT_REQUESTS,
     LOG_LEVELS,
     MAX_NAME,
+    MULTI_ROUND_TRIP_REQUESTS,
     SERVER_NOTIFICATIONS,
     SERVER_REQUESTS,
     Era,
@@ -95,7 +96,11 @@ class MessageRules:
             return catalogue.decide(message.target or "", principal)
         if message.method == "subscriptions/listen":
             uris = message.params["notifications"].get("resourceSubscriptions", ())
-            verdicts = [self.resources.decide(uri, principal) for uri in uris]
+            verdicts: list[Verdict] = []
+            for uri in uris:
+                verdicts.append(self.resources.decide(uri, principal))
+                if isinstance(verdicts[-1], Deny):
+                    return verdicts[-1]  # and judge no other: one request names many
             return all_of([*verdicts, *self._decide_tasks(principal, tasks)])
         return self._decide_target(message.method, message.target, principal, tasks)
 
@@ -139,6 +144,10 @@ class MessageRules:
         """Return whether a server may make this request of a client of this era."""
         known = era in SERVER_REQUESTS.get(method, Era(0)) and self.serves(method)
         return method in self.methods or known
+
+    def may_ask_within(self, method: object) -> bool:
+        """Return whether a result of 2026-07-28 may ask the client for this in another round."""
+        return isinstance(method, str) and (method in MULTI_ROUND_TRIP_REQUESTS or method in self.methods)
 
     def log_level_for(self, asked: str) -> str | None:
         """Return the level that a client gets that asks for ``asked``: no less severe than allowed."""

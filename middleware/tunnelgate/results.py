@@ -165,11 +165,11 @@ class ResultRules:
         """Refuse a result of a type that this method does not have: a client would not read it."""
         kind = result.get("resultType", "complete")
         if self.era is Era.LEGACY or self.origin.method in self._rules.methods or kind == "complete":
-            return
+            return None
         if kind == "input_required" and self.origin.method in _MULTI_ROUND_TRIP:
-            return
+            return self._check_asked(result.get("inputRequests"))
         if kind == "task" and self.origin.method == "tools/call" and self._rules.tasks:
-            return
+            return None
         raise Fault(Reason.ANSWER_NOT_VALID, f"a result of a type that {self.origin.method} does not have")
 
     def _acknowledged(self, said: object) -> dict[str, Any]:
@@ -183,6 +183,14 @@ class ResultRules:
             seen = [uri for uri in uris if isinstance(uri, str) and self._sees("resources/list", uri)]
             acknowledged["resourceSubscriptions"] = seen
         return acknowledged
+
+    def _check_asked(self, requests: object) -> None:
+        """Refuse what a server may not ask a client for, in whichever way it asks."""
+        if requests is None:
+            return
+        asked = list(requests.values()) if is_object(requests) else [None]
+        if not all(is_object(each) and self._rules.may_ask_within(each.get("method")) for each in asked):
+            raise Fault(Reason.ANSWER_NOT_VALID, "it asks the client for what it may not")
 
     def _limit_capabilities(self, method: str, result: dict[str, Any]) -> None:
         if method == "initialize" and result.get("protocolVersion") not in LEGACY_VERSIONS:

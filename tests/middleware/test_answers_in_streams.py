@@ -134,7 +134,6 @@ async def test_an_event_that_the_stream_ends_in_is_dropped(rest: bytes, size: in
         pytest.param(b":\n\n", b":\n\n", id="an empty comment"),
         pytest.param(b"retry: 100\ndata:\n\n", b"retry: 100\ndata: \n\n", id="an empty event"),
         pytest.param(b"retry: 100\n\n", b"retry: 100\n\n", id="a time to wait"),
-        pytest.param(b"id:\n\n", b"id: \n\n", id="the word that there is no event to resume from"),
         pytest.param(
             b'data: {"jsonrpc":"2.0", "method":"notifications/progress","params":{"progress":1}}\n\n',
             b'data: {"jsonrpc":"2.0","method":"notifications/progress","params":{"progress":1}}\n\n',
@@ -577,7 +576,29 @@ def _fields(stream: bytes) -> list[dict[str, str]]:
     return [_event_lines(event) for event in stream.split(b"\n\n")[:-1]]
 
 
-@pytest.mark.parametrize("era", ERAS)
+@pytest.mark.anyio
+async def test_the_word_that_there_is_no_event_to_resume_from_is_passed_on() -> None:
+    assert (await _ask(Scripted(b"id:\n\n", headers=[STREAM]))).body == b"id: \n\n"
+
+
+@pytest.mark.parametrize(
+    ("event", "passed"),
+    [
+        pytest.param(b"id: 7\n\n", b"", id="an id alone"),
+        pytest.param(b"id:\n\n", b"", id="the word that there is none"),
+        pytest.param(b"id: 7\ndata:\n\n", b"data: \n\n", id="an empty event"),
+        pytest.param(b"id: 7\nretry: 1\n\n", b"retry: 1\n\n", id="a time to wait"),
+        pytest.param(b"id: 7\ndata: " + OK + b"\n\n", b"data: " + OK + b"\n\n", id="the answer"),
+        pytest.param(b"id: 7\ndata: " + DEBUG + b"\n\n", b"", id="a message that is not passed on"),
+    ],
+)
+@pytest.mark.anyio
+async def test_the_modern_era_resumes_nothing_and_so_has_no_ids_of_events(
+    event: bytes, passed: bytes
+) -> None:
+    assert (await _ask(Scripted(event, headers=[STREAM]), era=modern)).body == passed
+
+
 @pytest.mark.parametrize(
     ("event_id", "opened"),
     [(b"7", "7"), (b"a b:c", "a b:c"), (b"\xc3\xa9", "Ã©"), (b"\xff", "ÿ")],
@@ -585,11 +606,11 @@ def _fields(stream: bytes) -> list[dict[str, str]]:
 )
 @pytest.mark.anyio
 async def test_an_event_has_another_id_for_its_client_which_remembers_what_its_stream_answers(
-    event_id: bytes, opened: str, era: Any
+    event_id: bytes, opened: str
 ) -> None:
     stream = b"id: " + event_id + b"\ndata: " + PROGRESS + b"\n\n"
 
-    reply = await _ask(Scripted(stream, headers=[STREAM]), era=era)
+    reply = await _ask(Scripted(stream, headers=[STREAM]))
 
     (fields,) = _fields(reply.body)
     assert fields["data"] == PROGRESS.decode()
@@ -634,12 +655,9 @@ async def test_the_same_event_has_the_same_id_each_time() -> None:
         ),
     ],
 )
-@pytest.mark.parametrize("era", ERAS)
 @pytest.mark.anyio
-async def test_without_a_message_the_place_in_the_stream_stays(
-    event: bytes, rest: dict[str, str], era: Any
-) -> None:
-    reply = await _ask(Scripted(event, headers=[STREAM]), era=era)
+async def test_without_a_message_the_place_in_the_stream_stays(event: bytes, rest: dict[str, str]) -> None:
+    reply = await _ask(Scripted(event, headers=[STREAM]))
 
     (fields,) = [dict(line.split(": ") for line in reply.body.decode().splitlines() if line)]
     assert _handles().open_event(fields.pop("id")) == ("7", CALLED)

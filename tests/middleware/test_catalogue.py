@@ -434,3 +434,37 @@ def test_a_name_that_nobody_listed_exists_only_where_all_do(
     names = Names(listed, Reason.PROMPT_NOT_ALLOWED, is_open=is_open)
 
     assert names.decide(name, principal) == (ALLOWED if is_open else Deny(Reason.PROMPT_NOT_ALLOWED))
+
+
+OVERLAPPING = Resources(
+    {
+        "docs:///{+path}": (),
+        "docs:///hr/{+path}": Requirement(claims={"team": "hr"}),
+        "docs:///pay/{name}.md": Requirement(["pay:read"]),
+        "docs:///pay/a:1.md": (),
+    }
+)
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "docs:///hr/salaries.md",
+        "docs:///hr/salaries:2026.md",
+        "docs:///hr/x:y/salaries.md",
+        "docs:///hr/salaries%3A2026.md",
+        "docs:///hr/salaries.",
+    ],
+)
+def test_a_value_that_a_narrower_template_does_not_take_is_not_free_of_what_it_requires(uri: str) -> None:
+    assert OVERLAPPING.decide(uri, None) == Deny(Reason.RESOURCE_NOT_ALLOWED, told={"uri": uri})
+
+
+@pytest.mark.parametrize("uri", ["docs:///pay/a.md", "docs:///pay/a:1.md", "docs:///pay/a:2.md"])
+def test_nor_is_a_resource_that_is_listed_by_its_uri(uri: str) -> None:
+    assert OVERLAPPING.decide(uri, None) == NeedsScopes(("pay:read",))
+
+
+@pytest.mark.parametrize("uri", ["docs:///a/secret.md::$DATA", "docs:///a/my_secret.md:$DATA"])
+def test_a_stream_of_a_file_is_no_other_resource(uri: str) -> None:
+    assert OVERLAPPING.decide(uri, None) == Deny(Reason.RESOURCE_NOT_ALLOWED, told={"uri": uri})

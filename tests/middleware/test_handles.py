@@ -692,3 +692,12 @@ async def test_a_client_may_have_responses_and_no_state(params: dict[str, Any]) 
     reply = await _ask(As(_gate(server)), modern, "tools/call", **asked)
 
     assert (reply.status, server.asked[0]["inputResponses"]) == (200, {"a": {}})
+
+
+def test_a_task_keeps_the_name_that_its_client_has_while_keys_change() -> None:
+    old, new = b"o" * 32, b"n" * 32
+    handle = Handles(Sealer([old]), "docs", None).task(Task("t1", "search"))
+    during = Handles(Sealer([new, old]), "docs", None)
+
+    assert during.task(during.open_task(handle)) == handle
+    assert during.task(Task("t1", "search")) != handle

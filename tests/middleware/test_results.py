@@ -544,11 +544,39 @@ ASKING_AGAIN = [
 
 
 @pytest.mark.parametrize("origin", ASKING_AGAIN)
+@pytest.mark.parametrize(
+    "requests",
+    [
+        pytest.param({"a": {"method": "tasks/list"}}, id="what a request may not ask for"),
+        pytest.param({"a": {"method": "Elicitation/Create"}}, id="a method in capitals"),
+        pytest.param({"a": {"method": "roots/list"}, "b": {"method": "x"}}, id="one of two"),
+        pytest.param({"a": {}}, id="no method"),
+        pytest.param({"a": {"method": ["roots/list"]}}, id="a list of methods"),
+        pytest.param({"a": 7}, id="a number"),
+        pytest.param([], id="a list"),
+    ],
+)
+def test_a_server_asks_in_a_result_for_no_more_than_in_a_request(origin: Origin, requests: Any) -> None:
+    result: Members = {"resultType": "input_required", "inputRequests": requests}
+
+    with pytest.raises(Fault) as caught:
+        _judged(_results(origin, era=Era.MODERN), _response(result))
+    assert caught.value.reason is Reason.ANSWER_NOT_VALID
+
+
+@pytest.mark.parametrize("method", ["elicitation/create", "roots/list", "sampling/createMessage"])
+def test_a_server_may_ask_in_a_result_for_what_clients_answer(method: str) -> None:
+    result: Members = {"resultType": "input_required", "inputRequests": {"a": {"method": method}}}
+
+    assert _judged(_results(CALL, era=Era.MODERN), _response(result))["result"] == result
+
+
+@pytest.mark.parametrize("origin", ASKING_AGAIN)
 @pytest.mark.parametrize("state", ["", "x", "é", "x" * 10_000])
 def test_a_state_is_told_back_by_whom_it_was_given_to_with_what_was_asked(origin: Origin, state: str) -> None:
     result: Members = {
         "resultType": "input_required",
-        "inputRequests": {"a": {}},
+        "inputRequests": {"a": {"method": "elicitation/create"}},
         "requestState": state,
     }
 

@@ -106,6 +106,8 @@ SERVER_REQUESTS: Mapping[str, Era] = dict.fromkeys(
     ),
     Era.LEGACY,
 )
+# What a result of 2026-07-28 may ask for in place of a request.
+MULTI_ROUND_TRIP_REQUESTS = frozenset({"elicitation/create", "roots/list", "sampling/createMessage"})
 SERVER_NOTIFICATIONS: Mapping[str, Era] = {
     "notifications/cancelled": Era.BOTH,
     "notifications/elicitation/complete": Era.LEGACY,

@@ -37,7 +37,7 @@ _QUERY = r"(?:\?([^#;+]*))?"
 _NOT_SUPPORTED = "has an expression that is none of {a}, {+a}, {/a}, {/a*} and {?a,b}"
 
 # A segment of nothing but dots is above or nowhere, and Windows overlooks dots and spaces at an end.
-_NO_PLACE = re.compile(r"[. ](?:$|[/&;=])|(?:^|/)(?:$|[/;])|\\")
+_NO_PLACE = re.compile(r"[. ](?:$|[/&;=])|(?:^|/)(?:$|[/;])|\\|::|:\$")
 _NO_VALUE = re.compile(r"[?#;]|^(?:[A-Za-z][A-Za-z0-9+.-]*|.):")
 _NO_HOST = re.compile(rf"{_NO_VALUE.pattern}|^[^/]*[@:\[\]]")
 
@@ -70,6 +70,12 @@ class UriTemplate:
         values = list(match.groups())
         query = values.pop() if self._names else None
         return all(map(_is_plain, values, self._refused)) and (query is None or self._has_query(query))
+
+    def covers(self, uri: str) -> bool:
+        """Return whether ``uri`` has the form of this template, whatever its values are."""
+        if len(uri) > MAX_URI or _URI.fullmatch(uri) is None:
+            return False
+        return self._pattern.fullmatch(spelled_plainly(uri)) is not None
 
     def expand(self, values: Mapping[str, str]) -> str | None:
         """Return the URI of this template with these values, or ``None`` where one is lacking."""
