@@ -12,14 +12,15 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
+from tunnelgate.capabilities import limit_capabilities
 from tunnelgate.completions import Completed
 from tunnelgate.exchange import Principal
 from tunnelgate.handles import Handles, Origin, Task
 from tunnelgate.messages import MessageRules
 from tunnelgate.reading.answer import Answer, read_answer, read_names
 from tunnelgate.reading.fault import Fault
-from tunnelgate.reading.message import LEGACY_VERSIONS, SUPPORTED_VERSIONS, Kind
-from tunnelgate.reading.methods import TASKS_EXTENSION, Era
+from tunnelgate.reading.message import Kind
+from tunnelgate.reading.methods import Era
 from tunnelgate.reading.params import SUBSCRIPTIONS
 from tunnelgate.reading.strict_json import is_array, is_object, write_json
 from tunnelgate.task_names import TaskNames
@@ -103,7 +104,7 @@ class ResultRules:
         method = self.origin.method
         is_limited = method in ("initialize", "server/discover")
         if is_limited:
-            self._limit_capabilities(method, result)
+            limit_capabilities(method, result, self._rules)
         if self._completed is not None:
             self._completed.limit(result, partial(self._sees, "resources/list"))
             is_limited = True
@@ -191,32 +192,6 @@ class ResultRules:
         asked = list(requests.values()) if is_object(requests) else [None]
         if not all(is_object(each) and self._rules.may_ask_within(each.get("method")) for each in asked):
             raise Fault(Reason.ANSWER_NOT_VALID, "it asks the client for what it may not")
-
-    def _limit_capabilities(self, method: str, result: dict[str, Any]) -> None:
-        if method == "initialize" and result.get("protocolVersion") not in LEGACY_VERSIONS:
-            raise Fault(Reason.ANSWER_NOT_VALID, "a protocol version that is not spoken here")
-        versions = result.get("supportedVersions")
-        if is_array(versions):
-            result["supportedVersions"] = [each for each in versions if each in SUPPORTED_VERSIONS]
-        capabilities = result.get("capabilities")
-        if not is_object(capabilities):
-            raise Fault(Reason.ANSWER_NOT_VALID, "capabilities is not an object")
-        areas = {"completions": "completion/complete"}
-        offered = {
-            name: settings
-            for name, settings in capabilities.items()
-            if self._rules.serves(areas.get(name, f"{name}/"))
-        }
-        tasks = offered.get("tasks")
-        if is_object(tasks):
-            # A list of tasks would be everybody's: whose a task is, is known from its handle alone.
-            offered["tasks"] = {name: settings for name, settings in tasks.items() if name != "list"}
-        extensions = offered.get("extensions")
-        if is_object(extensions) and not self._rules.tasks:
-            offered["extensions"] = {
-                name: settings for name, settings in extensions.items() if name != TASKS_EXTENSION
-            }
-        result["capabilities"] = offered
 
     def _request(self, answer: Answer) -> bytes:
         if not self._rules.may_ask(answer.method, self.era):
