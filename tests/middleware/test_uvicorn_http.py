@@ -175,7 +175,7 @@ async def test_what_is_not_http_gets_the_json_400_and_reaches_nothing(request_: 
 async def test_the_application_sees_what_a_connect_names_and_nothing_behind_it() -> None:
     spy = Spy()
     async with connected(spy) as connection:
-        connection.feed(b"CONNECT evil.example:443 HTTP/1.1\r\n" + HOST + b"\r\n" + get(b"/mcp"))
+        connection.feed(b"CONNECT evil.example:443 HTTP/1.1\r\n" + HOST + b"\r\n", get(b"/mcp"))
         await connection.rest()
 
     (scope,) = spy.scopes
