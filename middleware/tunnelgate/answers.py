@@ -167,12 +167,11 @@ class AnswerGuard:
 
     async def _finish_refused(self) -> None:
         try:
-            body = await self._judge_whole()
-            if not self._rules.is_refused:
-                raise Fault(Reason.ANSWER_NOT_VALID, "a result under a status that is none")
+            judged = await self._judge_whole()
         except Fault as fault:
             logger.info("request %s: the server refused it: %s", self._exchange.request_id, fault.detail)
-            body = b""
+            judged = b""
+        body = judged if self._rules.is_refused else b""  # a result belongs to no status of a refusal
         if self._status in _NOT_THE_CLIENTS or (self._status >= _SERVER_ERROR and not body):
             raise Fault(Reason.ANSWER_NOT_VALID, f"status {self._status}")
         if not body:

@@ -22,7 +22,6 @@ from tunnelgate.reading.methods import CLIENT_REQUESTS, MIRRORED, RELATED_TASK, 
 from tunnelgate.reading.mirrored import write_header
 from tunnelgate.reading.params import CAPABILITIES_KEY
 from tunnelgate.reading.strict_json import is_object
-from tunnelgate.reading.uri_template import is_template
 from tunnelgate.refusal import Headers
 from tunnelgate.rewriting import rewrite_call, rewrite_response
 from tunnelgate.verdict import Reason, Refusal
@@ -81,7 +80,7 @@ def ask_by_message(exchange: Exchange, rules: MessageRules, handles: Handles) ->
         if message.target is not None and message.method in MIRRORED:
             headers.append((b"mcp-name", write_header(message.target)))
     expected = Expected.MESSAGE if message.kind is Kind.REQUEST else Expected.NOTHING
-    return Asked(headers, message.canonical, expected, origin, era, tasks, _completed(message))
+    return Asked(headers, message.canonical, expected, origin, era, tasks, _completed(message, rules))
 
 
 def ask_for_stream(exchange: Exchange, rules: MessageRules, handles: Handles) -> Asked | Refusal:
@@ -152,12 +151,11 @@ def _text(value: Any) -> str:
     return value
 
 
-def _completed(message: Message) -> Completed | None:
-    if message.method != "completion/complete" or message.target is None or not is_template(message.target):
-        return None
-    # A prompt's name may have braces too.
-    is_resource = message.params["ref"]["type"] == "ref/resource"
-    return read_completed(message.target, message.params) if is_resource else None
+def _completed(message: Message, rules: MessageRules) -> Completed | None:
+    if message.method != "completion/complete" or message.params["ref"]["type"] != "ref/resource":
+        return None  # a prompt's name may have braces too
+    template = rules.resources.templates.get(message.target or "")
+    return None if template is None else read_completed(template, message.params)
 
 
 def _declares_tasks(message: Message) -> bool:

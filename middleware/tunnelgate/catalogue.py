@@ -60,11 +60,7 @@ class Resources:
 
     def __init__(self, listed: Listed) -> None:
         self.requirements = _requirements(listed, check_resource)
-        self._templates = [
-            (UriTemplate(entry), requirement)
-            for entry, requirement in self.requirements.items()
-            if is_template(entry)
-        ]
+        self.templates = {entry: UriTemplate(entry) for entry in self.requirements if is_template(entry)}
         self._others: dict[str, list[Requirement]] = {}  # the entries that are no templates, by meaning
         for entry, requirement in self.requirements.items():
             if not is_template(entry):
@@ -77,13 +73,13 @@ class Resources:
     def decide(self, uri: str, principal: Principal | None) -> Verdict:
         """Return whether ``principal`` may read ``uri``; a listed template itself counts as one."""
         denial = Deny(self._absent.reason, told={"uri": uri})
-        covering = [each for each in self._templates if each[0].covers(uri)]
-        if uri not in self.requirements and not any(template.matches(uri) for template, _ in covering):
+        covering = [each for each in self.templates.values() if each.covers(uri)]
+        if uri not in self.requirements and not any(each.matches(uri) for each in covering):
             return denial
         # What is required in one spelling is required in each, and a value that a template would not
         # allow does not lift what it requires.
         found = [self.requirements[uri]] if uri in self.requirements else []
-        found += [requirement for _, requirement in covering]
+        found += [self.requirements[each.template] for each in covering]
         found += self._others.get(spelled_plainly(uri), [])
         verdict = all_of([each.decide(principal, denial) for each in found])
         if isinstance(verdict, NeedsScopes):  # all that is needed, so that one step-up is enough

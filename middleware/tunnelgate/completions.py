@@ -43,14 +43,13 @@ class Completed:
         return uri is None or sees(uri)
 
 
-def read_completed(template: str, params: Mapping[str, Any]) -> Completed:
+def read_completed(template: UriTemplate, params: Mapping[str, Any]) -> Completed:
     """Return what a request asks to complete; raises ``Fault`` where it names no variable of ``template``."""
-    compiled = UriTemplate(template)
     argument = params.get("argument")
     if not is_object(argument) or not argument.keys() <= {"name", "value"}:
         raise Fault(Reason.PARAMS_INVALID, "argument is not a name and a value")
     name = argument.get("name")
-    if not isinstance(name, str) or name not in compiled.variables:
+    if not isinstance(name, str) or name not in template.variables:
         raise Fault(Reason.PARAMS_INVALID, "no variable of the template to complete")
     context = params.get("context")
     if is_object(context) and not context.keys() <= {"arguments"}:
@@ -58,4 +57,4 @@ def read_completed(template: str, params: Mapping[str, Any]) -> Completed:
     others = context.get("arguments") if is_object(context) else None
     given = others if is_object(others) else {}
     texts = {key: value for key, value in given.items() if isinstance(value, str)}
-    return Completed(compiled, name, texts)
+    return Completed(template, name, texts)

@@ -8,7 +8,7 @@ Specification: https://modelcontextprotocol.io/specification/2026-07-28/server a
 https://modelcontextprotocol.io/specification/2025-11-25/server
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from tunnelgate.catalogue import Names, Resources
@@ -69,6 +69,7 @@ class MessageRules:
                 check_method(method)
             except ValueError as error:
                 raise ValueError(f"{method!r} {error}") from None
+        self._listed: Mapping[str, Names] = {"tools/list": tools, "prompts/list": prompts}
         self._served = {
             "completion": bool(prompts or resources),
             "logging": log_level is not None,
@@ -124,7 +125,7 @@ class MessageRules:
 
         What only needs a wider token stays visible.
         """
-        catalogue = {"tools/list": self.tools, "prompts/list": self.prompts}.get(method, self.resources)
+        catalogue = self._listed.get(method, self.resources)
         return not isinstance(catalogue.decide(name, principal), Deny)
 
     def may_notify(self, method: str, params: Any, era: Era, principal: Principal | None) -> bool:

@@ -36,7 +36,6 @@ _LISTS: Mapping[str, tuple[str, str]] = {
     "tools/list": ("tools", "name"),
 }
 _CACHEABLE = frozenset({*_LISTS, "resources/read", "server/discover"})
-
 _MULTI_ROUND_TRIP = frozenset({"prompts/get", "resources/read", "tools/call"})
 
 

@@ -16,6 +16,7 @@ from tunnelgate.completions import Completed, read_completed
 from tunnelgate.exchange import Principal, exchange_of
 from tunnelgate.handover import Handover
 from tunnelgate.reading.fault import Fault
+from tunnelgate.reading.uri_template import UriTemplate
 from tunnelgate.requirements import Requirement
 
 SUPPORT = Requirement(claims={"team": "support"})
@@ -65,7 +66,7 @@ def _limited(
 def test_what_is_completed_is_one_variable_with_the_values_of_others(
     context: Any, others: dict[str, str]
 ) -> None:
-    completed = read_completed("docs:///{team}/{name}", _asked("name", context))
+    completed = read_completed(UriTemplate("docs:///{team}/{name}"), _asked("name", context))
 
     assert (completed.name, completed.others) == ("name", others)
     assert completed.template.template == "docs:///{team}/{name}"
@@ -86,7 +87,7 @@ def test_what_is_completed_is_one_variable_with_the_values_of_others(
 )
 def test_what_names_no_argument_is_no_request_for_a_completion(params: Members) -> None:
     with pytest.raises(Fault) as caught:
-        read_completed("docs:///{name}", params)
+        read_completed(UriTemplate("docs:///{name}"), params)
 
     assert caught.value.reason == Reason.PARAMS_INVALID
 
@@ -95,7 +96,7 @@ def test_what_names_no_argument_is_no_request_for_a_completion(params: Members) 
 def test_only_a_variable_of_the_template_is_completed(name: str) -> None:
     # A server that has one variable to complete may not look at its name.
     with pytest.raises(Fault) as caught:
-        read_completed("docs:///{name}", _asked(name))
+        read_completed(UriTemplate("docs:///{name}"), _asked(name))
 
     assert caught.value.reason == Reason.PARAMS_INVALID
 
@@ -114,7 +115,7 @@ def test_only_a_variable_of_the_template_is_completed(name: str) -> None:
 )
 def test_a_request_for_a_completion_has_one_meaning_also_for_who_folds_case(params: Members) -> None:
     with pytest.raises(Fault):
-        read_completed("docs:///{team}/{name}", params)
+        read_completed(UriTemplate("docs:///{team}/{name}"), params)
 
 
 @pytest.mark.parametrize(
@@ -126,12 +127,12 @@ def test_a_request_for_a_completion_has_one_meaning_also_for_who_folds_case(para
     ],
 )
 def test_a_value_of_another_variable_that_is_no_text_is_none(context: Any) -> None:
-    assert read_completed("docs:///{team}/{name}", _asked("name", context)).others == {}
+    assert read_completed(UriTemplate("docs:///{team}/{name}"), _asked("name", context)).others == {}
 
 
 @pytest.mark.parametrize("context", ["x", 7, ["team"], {"arguments": "x"}, {"arguments": ["team"]}])
 def test_a_context_that_is_none_says_nothing(context: Any) -> None:
-    assert read_completed("docs:///{team}/{name}", _asked("name", context)).others == {}
+    assert read_completed(UriTemplate("docs:///{team}/{name}"), _asked("name", context)).others == {}
 
 
 # What is proposed
@@ -156,14 +157,14 @@ def test_a_context_that_is_none_says_nothing(context: Any) -> None:
 def test_of_a_completion_what_may_be_read_is_proposed(
     values: list[str], team: str | None, proposed: list[str]
 ) -> None:
-    completed = read_completed("docs:///{+path}", _asked("path"))
+    completed = read_completed(UriTemplate("docs:///{+path}"), _asked("path"))
 
     assert _limited(completed, {"values": values}, PATHS, _principal(team)) == {"values": proposed}
 
 
 @pytest.mark.parametrize("value", [7, None, True, 1.5, ["guide.md"], {"value": "guide.md"}])
 def test_what_is_no_text_is_not_proposed(value: Any) -> None:
-    completed = read_completed("docs:///{+path}", _asked("path"))
+    completed = read_completed(UriTemplate("docs:///{+path}"), _asked("path"))
 
     assert _limited(completed, {"values": ["a.md", value, "b.md"]}, PATHS) == {"values": ["a.md", "b.md"]}
 
@@ -186,14 +187,14 @@ def test_what_is_no_text_is_not_proposed(value: Any) -> None:
 def test_of_several_variables_those_count_whose_values_are_known(
     name: str, context: dict[str, str], values: list[str], proposed: list[str]
 ) -> None:
-    completed = read_completed("docs:///{team}/{name}", _asked(name, {"arguments": context}))
+    completed = read_completed(UriTemplate("docs:///{team}/{name}"), _asked(name, {"arguments": context}))
 
     assert _limited(completed, {"values": values}, PARTS)["values"] == proposed
 
 
 def test_a_query_may_be_completed_where_the_resource_may_be_read() -> None:
     listed = {"docs:///search{?q}": None, "docs:///hr{?q}": SUPPORT}
-    open_, closed = (read_completed(template, _asked("q")) for template in listed)
+    open_, closed = (read_completed(UriTemplate(template), _asked("q")) for template in listed)
 
     assert _limited(open_, {"values": ["x"]}, Resources(listed))["values"] == ["x"]
     assert _limited(closed, {"values": ["x"]}, Resources(listed))["values"] == []
@@ -209,7 +210,7 @@ def test_a_query_may_be_completed_where_the_resource_may_be_read() -> None:
 def test_how_many_there_are_is_told_where_all_of_them_may_be_read(values: list[str], rest: Members) -> None:
     completion = {"values": values, "total": 9, "hasMore": True, "x": 1}
 
-    left = _limited(read_completed("docs:///{+path}", _asked("path")), completion, PATHS)
+    left = _limited(read_completed(UriTemplate("docs:///{+path}"), _asked("path")), completion, PATHS)
 
     assert left == {"values": ["a"], **rest}
 
@@ -231,7 +232,7 @@ def test_how_many_there_are_is_told_where_all_of_them_may_be_read(values: list[s
 )
 def test_what_is_no_completion_is_no_answer(result: Members) -> None:
     with pytest.raises(Fault) as caught:
-        read_completed("docs:///{+path}", _asked("path")).limit(result, lambda _: True)
+        read_completed(UriTemplate("docs:///{+path}"), _asked("path")).limit(result, lambda _: True)
 
     assert caught.value.reason == Reason.ANSWER_NOT_VALID
 
@@ -242,7 +243,7 @@ VALUES = st.text(max_size=12) | st.sampled_from(["hr/pay.md", "hr", "a.md", ".."
 @pytest.mark.promise("listed-equals-callable")
 @given(values=st.lists(VALUES, max_size=6), team=st.sampled_from([None, "support", "sales"]))
 def test_nothing_is_proposed_that_the_caller_could_not_read(values: list[str], team: str | None) -> None:
-    completed = read_completed("docs:///{+path}", _asked("path"))
+    completed = read_completed(UriTemplate("docs:///{+path}"), _asked("path"))
 
     left = _limited(completed, {"values": values}, PATHS, _principal(team))["values"]
 

@@ -16,6 +16,7 @@ from tunnelgate.handles import UNASKED, Handles, Origin, Task
 from tunnelgate.messages import MessageRules
 from tunnelgate.reading.fault import Fault
 from tunnelgate.reading.methods import LOG_LEVELS, MAX_HANDLE, Era
+from tunnelgate.reading.uri_template import UriTemplate
 from tunnelgate.requirements import Requirement
 from tunnelgate.results import ResultRules
 from tunnelgate.sealing import MIN_KEY, Sealer
@@ -65,7 +66,7 @@ def _results(
 def _completing(template: str, name: str, **others: str) -> ResultRules:
     params = {"argument": {"name": name, "value": ""}, "context": {"arguments": others}}
     origin = Origin("completion/complete", template, 1)
-    completed = read_completed(template, params)
+    completed = read_completed(UriTemplate(template), params)
     return ResultRules(EVERYTHING, ALICE, _handles(), origin, era=Era.LEGACY, completed=completed)
 
 

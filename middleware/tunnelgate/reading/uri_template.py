@@ -161,6 +161,8 @@ def is_template(text: str) -> bool:
 
 def spelled_plainly(uri: str) -> str:
     """Return ``uri`` with the plainer of the two spellings of its path."""
+    if "%" not in uri:
+        return uri
     scheme, colon, rest = uri.partition(":")
     path, mark, query = rest.partition("?")
     return scheme + colon + _EITHER_WAY.sub(lambda encoded: chr(int(encoded[1], 16)), path) + mark + query
