@@ -1,95 +1,28 @@
 import json
 import logging
-from collections.abc import Sequence
 from typing import Any
 
 import pytest
 
+from tests.support.answering import (
+    ERAS,
+    JSON,
+    OK,
+    STREAM,
+    RawHeaders,
+    Scripted,
+    ask_gate,
+    check_bad_gateway,
+    gate_around,
+    handles_of_nobody,
+)
 from tests.support.asgi import Reply, call, http_scope
 from tests.support.audit import Records
 from tests.support.mcp import legacy, modern
-from tunnelgate import AuditLog, ToolAllowlist
-from tunnelgate.answers import DEFAULT_MAX_ANSWER
 from tunnelgate.asgi import ASGIApp, Message, Receive, Scope, Send
 from tunnelgate.body import READ_ASIDE
-from tunnelgate.handles import Handles
-from tunnelgate.handover import Handover
-from tunnelgate.sealing import MIN_KEY, Sealer
 
-JSON = (b"content-type", b"application/json")
-STREAM = (b"content-type", b"text/event-stream")
-OK = b'{"jsonrpc":"2.0","id":1,"result":{}}'
-ERAS = [pytest.param(legacy, id="legacy"), pytest.param(modern, id="modern")]
-RawHeaders = Sequence[tuple[bytes, bytes]]
-SEALER = Sealer([b"k" * MIN_KEY])
 SECRET = "secret"
-
-
-class Scripted:
-    """An application that answers with these headers and these chunks, whatever it is asked."""
-
-    def __init__(
-        self, *chunks: bytes, headers: RawHeaders = (JSON,), status: int = 200, log: list[str] | None = None
-    ) -> None:
-        self.start: Message = {"type": "http.response.start", "status": status, "headers": list(headers)}
-        self.chunks = chunks
-        self.log: list[str] = [] if log is None else log
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await receive()
-        await send(self.start)
-        for position, chunk in enumerate(self.chunks, 1):
-            self.log.append(f"the application sends {position}")
-            await send(
-                {"type": "http.response.body", "body": chunk, "more_body": position < len(self.chunks)}
-            )
-
-
-def _gate(app: ASGIApp, *, max_answer: int = DEFAULT_MAX_ANSWER) -> ToolAllowlist:
-    return ToolAllowlist(
-        Handover(app), tools=["safe_tool"], log_level="error", sealer=SEALER, max_answer=max_answer
-    )
-
-
-def _handles(session: bytes = b"") -> Handles:
-    """Return the handles of whom the gate of these tests asks for, who is nobody in particular."""
-    handles = Handles(SEALER, None, None)
-    if session:
-        handles.session(session)
-    return handles
-
-
-async def _ask(
-    app: ASGIApp,
-    *,
-    era: Any = legacy,
-    method: str = "tools/call",
-    message_id: Any = 1,
-    max_answer: int = DEFAULT_MAX_ANSWER,
-    sink: Records | None = None,
-) -> Reply:
-    params = {"name": "safe_tool"} if method == "tools/call" else None
-    headers, body = era(method, params, message_id=message_id)
-    gate: ASGIApp = _gate(app, max_answer=max_answer)
-    if sink is not None:
-        gate = AuditLog(gate, sink=sink)
-    return await call(gate, http_scope(headers=headers), body)
-
-
-def _check_bad_gateway(reply: Reply, message_id: Any = 1) -> None:
-    request_id = reply.header("x-request-id")
-    assert reply.status == 502
-    assert reply.header("content-type") == "application/json"
-    assert reply.header("content-length") == str(len(reply.body))
-    assert reply.json() == {
-        "jsonrpc": "2.0",
-        "id": message_id,
-        "error": {
-            "code": -32603,
-            "message": "The server's answer was not valid",
-            "data": {"requestId": request_id},
-        },
-    }
 
 
 # Answers in one piece
@@ -118,7 +51,7 @@ def _check_bad_gateway(reply: Reply, message_id: Any = 1) -> None:
 async def test_an_answer_to_the_question_is_passed_on_in_its_canonical_form(
     body: bytes, passed: bytes, era: Any
 ) -> None:
-    reply = await _ask(Scripted(body), era=era)
+    reply = await ask_gate(Scripted(body), era=era)
 
     assert (reply.status, reply.body) == (200, passed)
     assert reply.header("content-length") == str(len(passed))
@@ -148,7 +81,7 @@ async def test_what_a_client_only_shows_may_be_what_no_client_may_send(
     if form is STREAM:
         body, passed = (b"data: " + each + b"\n\n" for each in (body, passed))
 
-    reply = await _ask(Scripted(body, headers=[form]), era=era)
+    reply = await ask_gate(Scripted(body, headers=[form]), era=era)
 
     assert (reply.status, reply.body) == (200, passed)
 
@@ -202,9 +135,9 @@ async def test_an_answer_with_two_readings_or_to_another_question_is_a_bad_gatew
 ) -> None:
     records = Records()
 
-    reply = await _ask(Scripted(body, headers=[JSON, (b"x-secret", b"secret")]), era=era, sink=records)
+    reply = await ask_gate(Scripted(body, headers=[JSON, (b"x-secret", b"secret")]), era=era, sink=records)
 
-    _check_bad_gateway(reply)
+    check_bad_gateway(reply)
     assert SECRET not in repr(reply)
     assert records.verdicts == [("allow", None)]
 
@@ -241,11 +174,11 @@ async def test_an_answer_with_two_readings_or_to_another_question_is_a_bad_gatew
 async def test_an_answer_in_a_foreign_form_is_a_bad_gateway(headers: RawHeaders) -> None:
     records = Records()
 
-    reply = await _ask(
+    reply = await ask_gate(
         Scripted(OK[:-2], b'"secret":1}}', headers=[*headers, (b"x-secret", b"1")]), sink=records
     )
 
-    _check_bad_gateway(reply)
+    check_bad_gateway(reply)
     assert SECRET not in repr(reply)
     assert records.verdicts == [("allow", None)]
 
@@ -264,7 +197,7 @@ async def test_an_answer_in_a_foreign_form_is_a_bad_gateway(headers: RawHeaders)
 )
 @pytest.mark.anyio
 async def test_an_answer_may_be_announced_in_every_way_that_means_json(headers: RawHeaders) -> None:
-    reply = await _ask(Scripted(OK, headers=headers))
+    reply = await ask_gate(Scripted(OK, headers=headers))
 
     assert (reply.status, reply.body) == (200, OK)
     assert reply.header("content-length") == str(len(OK))
@@ -279,7 +212,7 @@ async def test_an_answer_may_be_announced_in_every_way_that_means_json(headers: 
 )
 @pytest.mark.anyio
 async def test_an_answer_that_is_given_a_length_keeps_no_transfer_coding(coding: tuple[bytes, bytes]) -> None:
-    reply = await _ask(Scripted(OK, headers=[JSON, coding]))
+    reply = await ask_gate(Scripted(OK, headers=[JSON, coding]))
 
     names = [name.lower() for name, _ in reply.headers]
     assert "content-length" in names
@@ -330,7 +263,7 @@ async def test_of_the_headers_of_an_answer_those_that_are_listed_are_passed_on(
     body = OK if form is JSON else b"data: " + OK + b"\n\n"
     capitals = [(name.title(), value) for name, value in (*PASSED, *NOT_PASSED)]
 
-    reply = await _ask(Scripted(body, headers=[form, *capitals], status=status), era=era)
+    reply = await ask_gate(Scripted(body, headers=[form, *capitals], status=status), era=era)
 
     own = {"content-length", "content-type", "x-request-id"}
     assert reply.status == status
@@ -348,7 +281,7 @@ async def test_no_cache_on_the_way_is_told_to_keep_for_everybody_what_was_judged
 ) -> None:
     body = OK if form is JSON else b"data: " + OK + b"\n\n"
 
-    reply = await _ask(Scripted(body, headers=[form, (b"cache-control", value)]))
+    reply = await ask_gate(Scripted(body, headers=[form, (b"cache-control", value)]))
 
     control = (reply.header("cache-control") or "").lower()
     assert "public" not in control
@@ -367,7 +300,7 @@ async def test_no_cache_on_the_way_is_told_to_keep_for_everybody_what_was_judged
 async def test_what_form_an_answer_has_is_said_anew_and_without_parameters(said: bytes, told: str) -> None:
     body = OK if told == "application/json" else b"data: " + OK + b"\n\n"
 
-    reply = await _ask(Scripted(body, headers=[(b"content-type", said)]))
+    reply = await ask_gate(Scripted(body, headers=[(b"content-type", said)]))
 
     assert (reply.status, reply.header("content-type"), reply.body) == (200, told, body)
 
@@ -386,7 +319,7 @@ async def test_what_form_an_answer_has_is_said_anew_and_without_parameters(said:
 async def test_an_answer_with_a_control_character_in_its_head_is_a_bad_gateway(
     header: tuple[bytes, bytes], status: int
 ) -> None:
-    _check_bad_gateway(await _ask(Scripted(OK, headers=[JSON, header], status=status)))
+    check_bad_gateway(await ask_gate(Scripted(OK, headers=[JSON, header], status=status)))
 
 
 @pytest.mark.parametrize(
@@ -405,7 +338,7 @@ async def test_an_answer_is_bounded_however_it_comes(sizes: list[int], max_answe
     ends = [sum(sizes[: position + 1]) for position in range(len(sizes))]
     chunks = [body[end - size : end] for end, size in zip(ends, sizes, strict=True)]
 
-    reply = await _ask(Scripted(*chunks), max_answer=max_answer)
+    reply = await ask_gate(Scripted(*chunks), max_answer=max_answer)
 
     assert reply.status == status
     assert reply.body == body or status == 502
@@ -436,7 +369,7 @@ def _check_relayed(reply: Reply, status: int, message_id: Any = 1) -> None:
 @pytest.mark.parametrize("era", ERAS)
 @pytest.mark.anyio
 async def test_a_success_without_an_answer_is_a_bad_gateway(status: int, era: Any) -> None:
-    _check_bad_gateway(await _ask(Scripted(b"", headers=[], status=status), era=era))
+    check_bad_gateway(await ask_gate(Scripted(b"", headers=[], status=status), era=era))
 
 
 @pytest.mark.parametrize(
@@ -458,7 +391,7 @@ async def test_a_status_after_which_nobody_reads_an_answer_has_none(
 ) -> None:
     body = OK if form is JSON else b"data: " + OK + b"\n\n"
 
-    _check_bad_gateway(await _ask(Scripted(body, headers=[form], status=status)))
+    check_bad_gateway(await ask_gate(Scripted(body, headers=[form], status=status)))
 
 
 @pytest.mark.parametrize("status", [300, 301, 302, 303, 304, 307, 308, 399])
@@ -468,9 +401,9 @@ async def test_a_status_after_which_nobody_reads_an_answer_has_none(
 async def test_a_client_is_sent_nowhere_else(status: int, body: bytes, era: Any) -> None:
     elsewhere = (b"location", b"https://evil.example/secret")
 
-    reply = await _ask(Scripted(body, headers=[JSON, elsewhere], status=status), era=era)
+    reply = await ask_gate(Scripted(body, headers=[JSON, elsewhere], status=status), era=era)
 
-    _check_bad_gateway(reply)
+    check_bad_gateway(reply)
     assert reply.header("location") is None
 
 
@@ -505,7 +438,7 @@ async def test_a_refusal_of_the_server_keeps_its_status_and_is_told_in_words_of_
 ) -> None:
     records = Records()
 
-    reply = await _ask(Scripted(body, headers=headers, status=status), era=era, sink=records)
+    reply = await ask_gate(Scripted(body, headers=headers, status=status), era=era, sink=records)
 
     _check_relayed(reply, status)
     assert SECRET not in repr(reply)
@@ -527,7 +460,7 @@ async def test_a_refusal_of_the_server_keeps_its_status_and_is_told_in_words_of_
 async def test_an_error_of_the_server_is_passed_on_with_its_status(
     status: int, headers: RawHeaders, era: Any
 ) -> None:
-    reply = await _ask(Scripted(ERROR, headers=headers, status=status), era=era)
+    reply = await ask_gate(Scripted(ERROR, headers=headers, status=status), era=era)
 
     assert (reply.status, reply.body) == (status, ERROR)
     assert reply.header("content-type") == "application/json"
@@ -537,7 +470,7 @@ async def test_an_error_of_the_server_is_passed_on_with_its_status(
 async def test_an_error_of_the_server_names_the_question_if_it_named_none() -> None:
     unnamed = ERROR.replace(b'"id":1', b'"id":null')
 
-    reply = await _ask(Scripted(unnamed, status=400), message_id="a")
+    reply = await ask_gate(Scripted(unnamed, status=400), message_id="a")
 
     assert reply.json() == {**json.loads(ERROR), "id": "a"}
 
@@ -551,9 +484,9 @@ async def test_what_a_server_says_about_the_credentials_of_the_gate_is_not_told_
 ) -> None:
     challenge = (b"www-authenticate", b'Bearer resource_metadata="https://evil.example/secret"')
 
-    reply = await _ask(Scripted(body, headers=[JSON, challenge], status=status), era=era)
+    reply = await ask_gate(Scripted(body, headers=[JSON, challenge], status=status), era=era)
 
-    _check_bad_gateway(reply)
+    check_bad_gateway(reply)
     assert reply.header("www-authenticate") is None
 
 
@@ -566,9 +499,9 @@ async def test_what_a_server_says_about_the_credentials_of_the_gate_is_not_told_
 async def test_a_failure_that_says_nothing_readable_is_a_bad_gateway(
     status: int, body: bytes, era: Any
 ) -> None:
-    reply = await _ask(Scripted(body, status=status), era=era)
+    reply = await ask_gate(Scripted(body, status=status), era=era)
 
-    _check_bad_gateway(reply)
+    check_bad_gateway(reply)
     assert SECRET not in repr(reply)
 
 
@@ -577,11 +510,11 @@ async def test_a_failure_that_says_nothing_readable_is_a_bad_gateway(
 async def test_a_refusal_is_bounded_as_an_answer_is(size: int) -> None:
     chunks = [ERROR[start : start + size] for start in range(0, len(ERROR), size)]
 
-    fits = await _ask(Scripted(*chunks, status=404), max_answer=len(ERROR))
-    exceeds = await _ask(Scripted(*chunks, status=404), max_answer=len(ERROR) - 1)
+    fits = await ask_gate(Scripted(*chunks, status=404), max_answer=len(ERROR))
+    exceeds = await ask_gate(Scripted(*chunks, status=404), max_answer=len(ERROR) - 1)
 
     assert (fits.status, fits.body) == (404, ERROR)
-    _check_bad_gateway(exceeds)
+    check_bad_gateway(exceeds)
 
 
 @pytest.mark.anyio
@@ -589,7 +522,7 @@ async def test_that_and_why_a_refusal_was_told_in_other_words_is_logged(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     with caplog.at_level(logging.INFO, "tunnelgate"):
-        reply = await _ask(Scripted(PAGE, status=404))
+        reply = await ask_gate(Scripted(PAGE, status=404))
 
     (message,) = [record.getMessage() for record in caplog.records if "refused" in record.getMessage()]
     assert message.startswith(f"request {reply.header('x-request-id')}: the server refused it: ")
@@ -602,12 +535,12 @@ INITIALIZED = b'{"jsonrpc":"2.0","method":"notifications/initialized"}'
 
 
 async def _tell(app: ASGIApp) -> Reply:
-    return await call(_gate(app), http_scope(headers=legacy("ping")[0]), INITIALIZED)
+    return await call(gate_around(app), http_scope(headers=legacy("ping")[0]), INITIALIZED)
 
 
 async def _end(app: ASGIApp) -> Reply:
-    session = ("mcp-session-id", _handles().session(b"s1"))
-    return await call(_gate(app), http_scope("DELETE", headers=[("host", "docs.example.com"), session]))
+    session = ("mcp-session-id", handles_of_nobody().session(b"s1"))
+    return await call(gate_around(app), http_scope("DELETE", headers=[("host", "docs.example.com"), session]))
 
 
 UNANSWERED = [pytest.param(_tell, id="a notification"), pytest.param(_end, id="the end of a session")]
@@ -660,7 +593,7 @@ async def test_what_needs_no_answer_may_have_no_content_that_resets_a_form(ask: 
 async def test_what_needs_no_answer_can_fail_as_anything_else(ask: Any, status: int) -> None:
     reply = await ask(Scripted(b"secret", headers=[], status=status))
 
-    _check_bad_gateway(reply, None)
+    check_bad_gateway(reply, None)
 
 
 @pytest.mark.parametrize("ask", UNANSWERED)
@@ -681,11 +614,11 @@ async def test_what_needs_no_answer_can_be_refused_as_anything_else(ask: Any, st
 async def test_a_session_has_another_name_for_its_client(form: tuple[bytes, bytes]) -> None:
     body = OK if form is JSON else b"data: " + OK + b"\n\n"
 
-    reply = await _ask(Scripted(body, headers=[form, (b"Mcp-Session-Id", b"s1")]))
+    reply = await ask_gate(Scripted(body, headers=[form, (b"Mcp-Session-Id", b"s1")]))
 
     handle = reply.header("mcp-session-id") or ""
     assert "s1" not in handle
-    assert _handles().enter(handle) == "s1"
+    assert handles_of_nobody().enter(handle) == "s1"
 
 
 @pytest.mark.parametrize("form", [JSON, STREAM], ids=["JSON", "a stream"])
@@ -697,7 +630,7 @@ async def test_the_modern_era_has_no_sessions(names: list[bytes], form: tuple[by
     body = OK if form is JSON else b"data: " + OK + b"\n\n"
     headers = [form, *((b"mcp-session-id", name) for name in names)]
 
-    reply = await _ask(Scripted(body, headers=headers), era=modern)
+    reply = await ask_gate(Scripted(body, headers=headers), era=modern)
 
     assert (reply.status, reply.body) == (200, body)
     assert reply.header("mcp-session-id") is None
@@ -713,7 +646,7 @@ async def test_two_sessions_are_none_of_which_could_be_told_in_any_era(
     body = OK if form is JSON else b"data: " + OK + b"\n\n"
     headers = [form, (b"mcp-session-id", b"s1"), (b"Mcp-Session-Id", b"s2")]
 
-    _check_bad_gateway(await _ask(Scripted(body, headers=headers, status=status), era=era))
+    check_bad_gateway(await ask_gate(Scripted(body, headers=headers, status=status), era=era))
 
 
 @pytest.mark.parametrize(
@@ -735,16 +668,16 @@ async def test_an_answer_names_one_session_that_can_be_named(
     body = OK if form is JSON else b"data: " + OK + b"\n\n"
     headers = [form, *((b"mcp-session-id", name) for name in names)]
 
-    reply = await _ask(Scripted(body, headers=headers))
+    reply = await ask_gate(Scripted(body, headers=headers))
 
-    _check_bad_gateway(reply)
+    check_bad_gateway(reply)
     assert reply.header("mcp-session-id") is None
 
 
 @pytest.mark.parametrize("status", [400, 404, 503])
 @pytest.mark.anyio
 async def test_what_is_refused_begins_no_session(status: int) -> None:
-    reply = await _ask(Scripted(ERROR, headers=[JSON, (b"mcp-session-id", b"s1")], status=status))
+    reply = await ask_gate(Scripted(ERROR, headers=[JSON, (b"mcp-session-id", b"s1")], status=status))
 
     assert (reply.status, reply.header("mcp-session-id")) == (status, None)
 
@@ -756,9 +689,9 @@ async def test_after_a_bad_gateway_nothing_more_is_passed_on() -> None:
         await Scripted(b"data: " + OK + b"\n\n", headers=[STREAM])(scope, receive, send)
         await Scripted(OK)(scope, receive, send)
 
-    reply = await _ask(insisting)
+    reply = await ask_gate(insisting)
 
-    _check_bad_gateway(reply)
+    check_bad_gateway(reply)
 
 
 @pytest.mark.parametrize("form", [JSON, STREAM], ids=["JSON", "a stream"])
@@ -771,7 +704,7 @@ async def test_after_the_end_of_an_answer_nothing_more_is_passed_on(form: tuple[
         await send({"type": "http.response.body", "body": body})
         await Scripted(body, headers=[form])(scope, receive, send)
 
-    reply = await _ask(insisting)
+    reply = await ask_gate(insisting)
 
     assert (reply.status, reply.body) == (200, body)
 
@@ -822,9 +755,9 @@ async def test_an_application_that_ends_before_its_answer_does_is_a_bad_gateway(
 ) -> None:
     records = Records()
 
-    reply = await _ask(app, era=era, sink=records)
+    reply = await ask_gate(app, era=era, sink=records)
 
-    _check_bad_gateway(reply)
+    check_bad_gateway(reply)
     assert records.verdicts == [("allow", None)]
     assert "it ended too soon" in caplog.text
 
@@ -832,7 +765,7 @@ async def test_an_application_that_ends_before_its_answer_does_is_a_bad_gateway(
 @pytest.mark.parametrize("ask", UNANSWERED)
 @pytest.mark.anyio
 async def test_also_what_needs_no_answer_needs_an_end(ask: Any) -> None:
-    _check_bad_gateway(await ask(_nothing), None)
+    check_bad_gateway(await ask(_nothing), None)
 
 
 @pytest.mark.parametrize("ask", UNANSWERED)
@@ -863,7 +796,7 @@ async def test_an_application_that_fails_before_its_answer_ends_is_a_failure_and
         sent.append(message)
 
     with pytest.raises(ZeroDivisionError):
-        await _gate(failing)(http_scope(headers=headers), receive, send)
+        await gate_around(failing)(http_scope(headers=headers), receive, send)
 
     assert sent == []
 
@@ -877,9 +810,9 @@ async def test_an_application_that_ends_because_its_client_went_away_leaves_no_h
         await send({"type": "http.response.start", "status": 200, "headers": [JSON]})
         heard.append((await receive())["type"])
 
-    reply = await _ask(patient)
+    reply = await ask_gate(patient)
 
-    _check_bad_gateway(reply)
+    check_bad_gateway(reply)
     assert heard == ["http.disconnect"]
 
 
@@ -890,7 +823,7 @@ async def test_a_message_that_is_neither_head_nor_body_is_not_passed_on() -> Non
         await send({"type": "http.response.pathsend", "path": "/etc/passwd"})
         await send({"type": "http.response.body", "body": OK})
 
-    reply = await _ask(with_files)
+    reply = await ask_gate(with_files)
 
     assert (reply.status, reply.body) == (200, OK)
 
@@ -900,7 +833,7 @@ async def test_why_an_answer_was_not_passed_on_is_logged_with_the_request(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     with caplog.at_level(logging.WARNING, "tunnelgate"):
-        reply = await _ask(Scripted(b"<html>", headers=[(b"content-type", b"text/html")]))
+        reply = await ask_gate(Scripted(b"<html>", headers=[(b"content-type", b"text/html")]))
 
     (record,) = caplog.records
     assert record.getMessage() == (
@@ -946,10 +879,10 @@ async def test_a_list_in_which_two_clients_could_see_different_names_is_not_pass
     message = b'{"jsonrpc":"2.0","id":1,"result":' + result + b"}"
     body = message if form is JSON else b"data: " + message + b"\n\n"
 
-    reply = await _ask(Scripted(body, headers=[form]), era=era, method="tools/list")
+    reply = await ask_gate(Scripted(body, headers=[form]), era=era, method="tools/list")
 
     if form is JSON:
-        _check_bad_gateway(reply)
+        check_bad_gateway(reply)
     assert b"The server's answer was not valid" in reply.body
     assert b"danger_tool" not in reply.body
 
@@ -988,7 +921,7 @@ async def test_a_list_in_a_stream_is_filtered_however_it_is_written_and_cut(
 ) -> None:
     chunks = [stream[start : start + size] for start in range(0, len(stream), size)]
 
-    reply = await _ask(Scripted(*chunks, headers=[STREAM]), era=era, method="tools/list")
+    reply = await ask_gate(Scripted(*chunks, headers=[STREAM]), era=era, method="tools/list")
 
     assert (reply.status, reply.header("content-type")) == (200, "text/event-stream")
     assert reply.body == b"event: message\ndata: " + FILTERED_FOR[era] + b"\n\n"
@@ -1006,7 +939,7 @@ async def test_a_large_list_is_filtered_like_a_small_one(form: tuple[bytes, byte
     body = message.encode() if form is JSON else b"data: " + message.encode() + b"\n\n"
     assert len(body) > READ_ASIDE
 
-    reply = await _ask(Scripted(body, headers=[form]), method="tools/list")
+    reply = await ask_gate(Scripted(body, headers=[form]), method="tools/list")
 
     assert reply.body == (FILTERED if form is JSON else b"data: " + FILTERED + b"\n\n")
 
@@ -1019,7 +952,7 @@ async def test_a_large_answer_to_another_question_is_refused_like_a_small_one(
     message = OK.replace(b'"id":1', b'"id":2').replace(b"{}", b'{"secret":"' + b"x" * READ_ASIDE + b'"}')
     body = message if form is JSON else b"data: " + message + b"\n\n"
 
-    reply = await _ask(Scripted(body, headers=[form]))
+    reply = await ask_gate(Scripted(body, headers=[form]))
 
     assert b"The server's answer was not valid" in reply.body
     assert SECRET not in repr(reply)

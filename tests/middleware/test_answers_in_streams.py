@@ -7,6 +7,19 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from tests.support.answering import (
+    ERAS,
+    JSON,
+    OK,
+    SEALER,
+    STREAM,
+    RawHeaders,
+    Scripted,
+    ask_gate,
+    check_bad_gateway,
+    gate_around,
+    handles_of_nobody,
+)
 from tests.support.asgi import Reply, Spy, call, http_scope, reply_of
 from tests.support.audit import Records
 from tests.support.mcp import legacy, modern
@@ -21,84 +34,10 @@ from tunnelgate.messages import MessageRules
 from tunnelgate.reading.fault import Fault
 from tunnelgate.reading.methods import Era
 from tunnelgate.results import ResultRules
-from tunnelgate.sealing import MIN_KEY, Sealer
 
-JSON = (b"content-type", b"application/json")
-STREAM = (b"content-type", b"text/event-stream")
-OK = b'{"jsonrpc":"2.0","id":1,"result":{}}'
 LIST = b'{"jsonrpc":"2.0","id":1,"result":{"tools":[{"name":"safe_tool"},{"name":"danger_tool"}]}}'
 FILTERED = b'{"jsonrpc":"2.0","id":1,"result":{"tools":[{"name":"safe_tool"}]}}'
-ERAS = [pytest.param(legacy, id="legacy"), pytest.param(modern, id="modern")]
-RawHeaders = Sequence[tuple[bytes, bytes]]
-SEALER = Sealer([b"k" * MIN_KEY])
 SECRET = "secret"
-
-
-class Scripted:
-    """An application that answers with these headers and these chunks, whatever it is asked."""
-
-    def __init__(
-        self, *chunks: bytes, headers: RawHeaders = (JSON,), status: int = 200, log: list[str] | None = None
-    ) -> None:
-        self.start: Message = {"type": "http.response.start", "status": status, "headers": list(headers)}
-        self.chunks = chunks
-        self.log: list[str] = [] if log is None else log
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await receive()
-        await send(self.start)
-        for position, chunk in enumerate(self.chunks, 1):
-            self.log.append(f"the application sends {position}")
-            await send(
-                {"type": "http.response.body", "body": chunk, "more_body": position < len(self.chunks)}
-            )
-
-
-def _gate(app: ASGIApp, *, max_answer: int = DEFAULT_MAX_ANSWER) -> ToolAllowlist:
-    return ToolAllowlist(
-        Handover(app), tools=["safe_tool"], log_level="error", sealer=SEALER, max_answer=max_answer
-    )
-
-
-def _handles(session: bytes = b"") -> Handles:
-    """Return the handles of whom the gate of these tests asks for, who is nobody in particular."""
-    handles = Handles(SEALER, None, None)
-    if session:
-        handles.session(session)
-    return handles
-
-
-async def _ask(
-    app: ASGIApp,
-    *,
-    era: Any = legacy,
-    method: str = "tools/call",
-    message_id: Any = 1,
-    max_answer: int = DEFAULT_MAX_ANSWER,
-    sink: Records | None = None,
-) -> Reply:
-    params = {"name": "safe_tool"} if method == "tools/call" else None
-    headers, body = era(method, params, message_id=message_id)
-    gate: ASGIApp = _gate(app, max_answer=max_answer)
-    if sink is not None:
-        gate = AuditLog(gate, sink=sink)
-    return await call(gate, http_scope(headers=headers), body)
-
-
-def _check_bad_gateway(reply: Reply, message_id: Any = 1) -> None:
-    request_id = reply.header("x-request-id")
-    assert reply.status == 502
-    assert reply.header("content-type") == "application/json"
-    assert reply.header("content-length") == str(len(reply.body))
-    assert reply.json() == {
-        "jsonrpc": "2.0",
-        "id": message_id,
-        "error": {
-            "code": -32603,
-            "message": "The server's answer was not valid",
-            "data": {"requestId": request_id},
-        },
-    }
 
 
 # Streams
@@ -122,7 +61,7 @@ async def test_an_event_that_the_stream_ends_in_is_dropped(rest: bytes, size: in
     stream = b": hello\n\n" + rest
     chunks = [stream[start : start + size] for start in range(0, len(stream), size)]
 
-    reply = await _ask(Scripted(*chunks, headers=[STREAM]), method="tools/list")
+    reply = await ask_gate(Scripted(*chunks, headers=[STREAM]), method="tools/list")
 
     assert reply.body == b": hello\n\n"
 
@@ -147,7 +86,7 @@ async def test_an_event_that_the_stream_ends_in_is_dropped(rest: bytes, size: in
 async def test_what_belongs_to_an_answer_in_a_stream_is_passed_on(
     event: bytes, passed: bytes, era: Any
 ) -> None:
-    reply = await _ask(Scripted(event, b"", headers=[STREAM, (b"content-length", b"7")]), era=era)
+    reply = await ask_gate(Scripted(event, b"", headers=[STREAM, (b"content-length", b"7")]), era=era)
 
     assert (reply.status, reply.body) == (200, passed)
     assert reply.header("content-length") is None
@@ -181,7 +120,7 @@ async def test_an_event_that_is_not_an_answer_becomes_one_error_and_the_end(data
         headers=[STREAM],
     )
 
-    reply = await _ask(app, era=era, sink=records)
+    reply = await ask_gate(app, era=era, sink=records)
 
     hello, error, end = reply.body.split(b"\n\n")
     assert (reply.status, hello, end) == (200, b": hello", b"")
@@ -204,8 +143,8 @@ async def test_an_event_that_is_not_an_answer_becomes_one_error_and_the_end(data
 async def test_what_came_before_a_bad_event_is_passed_on_even_in_the_same_chunk() -> None:
     good, bad = b"data: " + PROGRESS + b"\n\n", b"data: secret\n\n"
 
-    apart = await _ask(Scripted(good, bad, headers=[STREAM]))
-    together = await _ask(Scripted(good + bad, headers=[STREAM]))
+    apart = await ask_gate(Scripted(good, bad, headers=[STREAM]))
+    together = await ask_gate(Scripted(good + bad, headers=[STREAM]))
 
     assert apart.body.startswith(good)
     assert together.body.startswith(good)
@@ -226,7 +165,7 @@ async def test_what_came_before_a_bad_event_is_passed_on_even_in_the_same_chunk(
 async def test_a_question_that_was_answered_is_not_answered_once_more(bad: bytes, era: Any) -> None:
     good = b"data: " + OK + b"\n\n"
 
-    reply = await _ask(Scripted(good, bad, b": secret\n\n", headers=[STREAM]), era=era, max_answer=1000)
+    reply = await ask_gate(Scripted(good, bad, b": secret\n\n", headers=[STREAM]), era=era, max_answer=1000)
 
     assert reply.body == good
 
@@ -250,7 +189,7 @@ async def test_an_event_that_is_too_large_ends_the_stream_however_it_comes(size:
     stream = b": hello\n\n" + _event_of(2000)
     chunks = [stream[start : start + size] for start in range(0, len(stream), size)]
 
-    reply = await _ask(Scripted(*chunks, headers=[STREAM]), max_answer=1000)
+    reply = await ask_gate(Scripted(*chunks, headers=[STREAM]), max_answer=1000)
 
     assert b"xxx" not in reply.body
     assert b"The server's answer was not valid" in reply.body
@@ -270,7 +209,7 @@ async def test_a_stream_may_be_longer_than_any_of_its_events(size: int) -> None:
     stream = progress * 5
     chunks = [stream[start : start + size] for start in range(0, len(stream), size)]
 
-    reply = await _ask(Scripted(*chunks, headers=[STREAM]), max_answer=1000)
+    reply = await ask_gate(Scripted(*chunks, headers=[STREAM]), max_answer=1000)
 
     assert reply.body == stream
 
@@ -279,7 +218,7 @@ async def test_a_stream_may_be_longer_than_any_of_its_events(size: int) -> None:
 async def test_each_event_is_sent_before_the_next_one_comes() -> None:
     log: list[str] = []
     events = [b": hello\n\n", b"data: " + OK + b"\n\n", b": bye\n\n"]
-    app = _gate(Scripted(*events, headers=[STREAM], log=log))
+    app = gate_around(Scripted(*events, headers=[STREAM], log=log))
     headers, body = legacy("tools/call", {"name": "safe_tool"})
     incoming: list[Message] = [{"type": "http.request", "body": body}]
 
@@ -336,7 +275,7 @@ async def test_a_stream_that_its_application_leaves_is_ended_where_it_was_left(
 ) -> None:
     app = Cut(*chunks)
 
-    reply = await _ask(app, era=era)
+    reply = await ask_gate(app, era=era)
 
     assert (reply.status, reply.body) == (200, passed)
     assert app.heard == ["http.disconnect"]
@@ -358,7 +297,7 @@ async def test_a_stream_whose_application_fails_is_not_said_to_have_ended(
         sent.append(message)
 
     with pytest.raises(ZeroDivisionError):
-        await _gate(Cut(*chunks, error=ZeroDivisionError()))(http_scope(headers=headers), receive, send)
+        await gate_around(Cut(*chunks, error=ZeroDivisionError()))(http_scope(headers=headers), receive, send)
 
     assert b"".join(message["body"] for message in sent[1:]) == passed
     assert all(message["more_body"] for message in sent[1:])
@@ -366,7 +305,7 @@ async def test_a_stream_whose_application_fails_is_not_said_to_have_ended(
 
 @pytest.mark.anyio
 async def test_a_stream_that_was_ended_by_the_gate_is_not_ended_once_more() -> None:
-    reply = await _ask(Cut(b": hello\n\n", b"data: secret\n\n", b": secret\n\n"))
+    reply = await ask_gate(Cut(b": hello\n\n", b"data: secret\n\n", b": secret\n\n"))
 
     assert reply.body.startswith(b": hello\n\nevent: message\n")
     assert reply.body.count(b"The server's answer was not valid") == 1
@@ -421,7 +360,7 @@ def _guard(
     exchange: Exchange,
 ) -> AnswerGuard:
     rules = MessageRules(tools=Names(["safe_tool"], Reason.TOOL_NOT_ALLOWED))
-    results = ResultRules(rules, None, _handles(), Origin("tools/list", None, 1), era=Era.LEGACY)
+    results = ResultRules(rules, None, handles_of_nobody(), Origin("tools/list", None, 1), era=Era.LEGACY)
     return AnswerGuard(send, exchange, results, Expected.MESSAGE, max_answer=10_000)
 
 
@@ -525,7 +464,7 @@ def test_whatever_a_server_sends_the_client_gets_one_whole_answer_without_unlist
     async def send(message: Message) -> None:
         sent.append(message)
 
-    app = _gate(Spy(body, content_type=form[1].decode()))
+    app = gate_around(Spy(body, content_type=form[1].decode()))
     _run(app(http_scope(headers=legacy("tools/list")[0]), receive, send))
 
     reply = reply_of(sent)
@@ -541,8 +480,8 @@ def test_without_any_setting_an_answer_may_have_eight_mebibytes() -> None:
 async def test_both_reasons_of_an_answer_that_is_not_passed_on_are_told_apart_in_the_log(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    await _ask(Scripted(OK * 2))
-    await _ask(Scripted(OK), max_answer=len(OK) - 1)
+    await ask_gate(Scripted(OK * 2))
+    await ask_gate(Scripted(OK), max_answer=len(OK) - 1)
 
     reasons = [str(record.args[1]) for record in caplog.records if isinstance(record.args, tuple)]
     assert reasons == [Reason.ANSWER_NOT_VALID, Reason.ANSWER_TOO_LARGE]
@@ -559,7 +498,7 @@ async def test_an_event_is_bounded_with_what_its_lines_cost_to_keep(
     stream = _event_of(900)
     chunks = [stream[start : start + size] for start in range(0, len(stream), size)]
 
-    reply = await _ask(Scripted(*chunks, headers=[STREAM]), max_answer=900 + 32 + room)
+    reply = await ask_gate(Scripted(*chunks, headers=[STREAM]), max_answer=900 + 32 + room)
 
     assert (reply.body == stream) is is_passed
     assert (b"The server's answer was not valid" in reply.body) is not is_passed
@@ -578,7 +517,7 @@ def _fields(stream: bytes) -> list[dict[str, str]]:
 
 @pytest.mark.anyio
 async def test_the_word_that_there_is_no_event_to_resume_from_is_passed_on() -> None:
-    assert (await _ask(Scripted(b"id:\n\n", headers=[STREAM]))).body == b"id: \n\n"
+    assert (await ask_gate(Scripted(b"id:\n\n", headers=[STREAM]))).body == b"id: \n\n"
 
 
 @pytest.mark.parametrize(
@@ -596,7 +535,7 @@ async def test_the_word_that_there_is_no_event_to_resume_from_is_passed_on() -> 
 async def test_the_modern_era_resumes_nothing_and_so_has_no_ids_of_events(
     event: bytes, passed: bytes
 ) -> None:
-    assert (await _ask(Scripted(event, headers=[STREAM]), era=modern)).body == passed
+    assert (await ask_gate(Scripted(event, headers=[STREAM]), era=modern)).body == passed
 
 
 @pytest.mark.parametrize(
@@ -610,12 +549,12 @@ async def test_an_event_has_another_id_for_its_client_which_remembers_what_its_s
 ) -> None:
     stream = b"id: " + event_id + b"\ndata: " + PROGRESS + b"\n\n"
 
-    reply = await _ask(Scripted(stream, headers=[STREAM]))
+    reply = await ask_gate(Scripted(stream, headers=[STREAM]))
 
     (fields,) = _fields(reply.body)
     assert fields["data"] == PROGRESS.decode()
     assert fields["id"].isascii()
-    assert _handles().open_event(fields["id"]) == (opened, CALLED)
+    assert handles_of_nobody().open_event(fields["id"]) == (opened, CALLED)
     assert opened.encode("latin-1") == event_id
 
 
@@ -623,19 +562,19 @@ async def test_an_event_has_another_id_for_its_client_which_remembers_what_its_s
 async def test_an_event_belongs_to_the_session_that_its_stream_begins() -> None:
     stream = b"id: 7\ndata: " + PROGRESS + b"\n\n"
 
-    reply = await _ask(Scripted(stream, headers=[STREAM, (b"mcp-session-id", b"s1")]))
+    reply = await ask_gate(Scripted(stream, headers=[STREAM, (b"mcp-session-id", b"s1")]))
 
     (fields,) = _fields(reply.body)
-    assert _handles(b"s1").open_event(fields["id"]) == ("7", CALLED)
+    assert handles_of_nobody(b"s1").open_event(fields["id"]) == ("7", CALLED)
     with pytest.raises(Fault):
-        _handles().open_event(fields["id"])
+        handles_of_nobody().open_event(fields["id"])
 
 
 @pytest.mark.anyio
 async def test_the_same_event_has_the_same_id_each_time() -> None:
     stream = b"id: 7\ndata: " + PROGRESS + b"\n\nid: 8\ndata: " + PROGRESS + b"\n\n"
 
-    first, second = [await _ask(Scripted(stream, headers=[STREAM])) for _ in range(2)]
+    first, second = [await ask_gate(Scripted(stream, headers=[STREAM])) for _ in range(2)]
 
     assert first.body == second.body
     assert len({fields["id"] for fields in _fields(first.body)}) == 2
@@ -657,10 +596,10 @@ async def test_the_same_event_has_the_same_id_each_time() -> None:
 )
 @pytest.mark.anyio
 async def test_without_a_message_the_place_in_the_stream_stays(event: bytes, rest: dict[str, str]) -> None:
-    reply = await _ask(Scripted(event, headers=[STREAM]))
+    reply = await ask_gate(Scripted(event, headers=[STREAM]))
 
     (fields,) = [dict(line.split(": ") for line in reply.body.decode().splitlines() if line)]
-    assert _handles().open_event(fields.pop("id")) == ("7", CALLED)
+    assert handles_of_nobody().open_event(fields.pop("id")) == ("7", CALLED)
     assert fields == rest
 
 
@@ -669,14 +608,14 @@ async def test_without_a_message_the_place_in_the_stream_stays(event: bytes, res
 async def test_a_message_that_is_not_passed_on_and_holds_no_place_leaves_nothing(era: Any) -> None:
     stream = b"data: " + DEBUG + b"\n\n: secret\ndata: " + DEBUG + b"\n\ndata: " + OK + b"\n\n"
 
-    reply = await _ask(Scripted(stream, headers=[STREAM]), era=era)
+    reply = await ask_gate(Scripted(stream, headers=[STREAM]), era=era)
 
     assert reply.body == b"data: " + OK + b"\n\n"
 
 
 @pytest.mark.anyio
 async def test_a_time_to_wait_stays_without_the_message_that_it_came_with() -> None:
-    reply = await _ask(Scripted(b"retry: 100\ndata: " + DEBUG + b"\n\n", headers=[STREAM]))
+    reply = await ask_gate(Scripted(b"retry: 100\ndata: " + DEBUG + b"\n\n", headers=[STREAM]))
 
     assert reply.body == b"retry: 100\ndata: \n\n"
 
@@ -685,7 +624,7 @@ async def test_a_time_to_wait_stays_without_the_message_that_it_came_with() -> N
 async def test_an_event_whose_id_no_client_could_give_back_ends_the_stream() -> None:
     stream = b"id: " + b"7" * 4096 + b"\ndata: " + PROGRESS + b"\n\n"
 
-    reply = await _ask(Scripted(stream, headers=[STREAM]))
+    reply = await ask_gate(Scripted(stream, headers=[STREAM]))
 
     (fields,) = _fields(reply.body)
     assert json.loads(fields["data"])["error"]["message"] == "The server's answer was not valid"
@@ -699,17 +638,17 @@ async def test_a_question_of_the_server_and_its_end_have_one_id_that_the_client_
     cancelled = b'{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":9}}'
     stream = b"data: " + QUESTION + b"\n\ndata: " + cancelled + b"\n\n"
 
-    reply = await _ask(Scripted(stream, headers=[STREAM, (b"mcp-session-id", b"s1")]))
+    reply = await ask_gate(Scripted(stream, headers=[STREAM, (b"mcp-session-id", b"s1")]))
 
     question, end = [json.loads(fields["data"]) for fields in _fields(reply.body)]
     assert question == {**json.loads(QUESTION), "id": question["id"]}
-    assert _handles(b"s1").open_request(question["id"]) == 9
+    assert handles_of_nobody(b"s1").open_request(question["id"]) == 9
     assert end["params"] == {"requestId": question["id"]}
 
 
 @pytest.mark.anyio
 async def test_in_the_modern_era_a_server_asks_nothing() -> None:
-    reply = await _ask(Scripted(b"data: " + QUESTION + b"\n\n", headers=[STREAM]), era=modern)
+    reply = await ask_gate(Scripted(b"data: " + QUESTION + b"\n\n", headers=[STREAM]), era=modern)
 
     (fields,) = _fields(reply.body)
     assert json.loads(fields["data"])["error"]["code"] == -32603
@@ -719,9 +658,9 @@ async def test_in_the_modern_era_a_server_asks_nothing() -> None:
 @pytest.mark.parametrize("era", ERAS)
 @pytest.mark.anyio
 async def test_a_question_of_the_server_is_no_whole_body(era: Any) -> None:
-    reply = await _ask(Scripted(QUESTION), era=era)
+    reply = await ask_gate(Scripted(QUESTION), era=era)
 
-    _check_bad_gateway(reply)
+    check_bad_gateway(reply)
     assert SECRET not in repr(reply)
 
 
@@ -733,14 +672,14 @@ async def test_a_stream_cut_at_any_octet_is_the_same_stream() -> None:
         b": ping\r\rid: 2\rdata: " + DEBUG + b"\r\r"
         b"event: message\r\nid: 3\r\ndata: " + LIST + b"\r\n\r\n"
     )
-    whole = await _ask(Scripted(stream, headers=[STREAM]), method="tools/list")
+    whole = await ask_gate(Scripted(stream, headers=[STREAM]), method="tools/list")
 
     cut = [
-        await _ask(Scripted(stream[:end], stream[end:], headers=[STREAM]), method="tools/list")
+        await ask_gate(Scripted(stream[:end], stream[end:], headers=[STREAM]), method="tools/list")
         for end in range(len(stream) + 1)
     ]
     octets = [stream[position : position + 1] for position in range(len(stream))]
-    one_by_one = await _ask(Scripted(*octets, headers=[STREAM]), method="tools/list")
+    one_by_one = await ask_gate(Scripted(*octets, headers=[STREAM]), method="tools/list")
 
     assert FILTERED in whole.body
     assert {whole.body} == {one_by_one.body, *(reply.body for reply in cut)}
@@ -763,7 +702,7 @@ class Listening(Scripted):
 
 async def _listen(app: ASGIApp, *more: tuple[str, str], sink: Records | None = None) -> Reply:
     headers = [("host", "docs.example.com"), ("accept", "text/event-stream"), *more]
-    gate = _gate(app) if sink is None else AuditLog(_gate(app), sink=sink)
+    gate = gate_around(app) if sink is None else AuditLog(gate_around(app), sink=sink)
     return await call(gate, http_scope("GET", headers=headers))
 
 
@@ -777,9 +716,9 @@ async def test_what_a_server_says_unasked_is_passed_on_event_by_event() -> None:
     first, ping, question = reply.body.split(b"\n\n")[:-1]
     assert (reply.status, ping) == (200, b": ping")
     fields = _event_lines(first)
-    assert _handles().open_event(fields["id"]) == ("1", UNASKED)
+    assert handles_of_nobody().open_event(fields["id"]) == ("1", UNASKED)
     assert fields["data"] == changed.decode()
-    assert _handles().open_request(json.loads(_event_lines(question)["data"])["id"]) == 9
+    assert handles_of_nobody().open_request(json.loads(_event_lines(question)["data"])["id"]) == 9
 
 
 @pytest.mark.parametrize(
@@ -806,7 +745,7 @@ async def test_a_stream_that_answers_nothing_ends_without_an_answer(bad: bytes) 
 )
 @pytest.mark.anyio
 async def test_whoever_asks_for_a_stream_gets_one(status: int, form: tuple[bytes, bytes]) -> None:
-    _check_bad_gateway(await _listen(Scripted(b"", headers=[form], status=status)), None)
+    check_bad_gateway(await _listen(Scripted(b"", headers=[form], status=status)), None)
 
 
 @pytest.mark.parametrize("status", [400, 404, 405])
@@ -822,8 +761,8 @@ async def test_a_server_may_have_no_stream(status: int) -> None:
 @pytest.mark.parametrize("size", [1, 1000])
 @pytest.mark.anyio
 async def test_a_list_whose_stream_is_gone_on_with_is_filtered_like_the_list_itself(size: int) -> None:
-    session = ("mcp-session-id", _handles().session(b"s1"))
-    last = _handles(b"s1").event(b"7", Origin("tools/list", None, "a"))
+    session = ("mcp-session-id", handles_of_nobody().session(b"s1"))
+    last = handles_of_nobody(b"s1").event(b"7", Origin("tools/list", None, "a"))
     stream = b"id: 8\ndata: " + LIST.replace(b'"id":1', b'"id":"a"') + b"\n\n"
     chunks = [stream[start : start + size] for start in range(0, len(stream), size)]
     app = Listening(*chunks)
@@ -832,7 +771,7 @@ async def test_a_list_whose_stream_is_gone_on_with_is_filtered_like_the_list_its
 
     (fields,) = _fields(reply.body)
     assert fields["data"] == FILTERED.replace(b'"id":1', b'"id":"a"').decode()
-    assert _handles(b"s1").open_event(fields["id"]) == ("8", Origin("tools/list", None, "a"))
+    assert handles_of_nobody(b"s1").open_event(fields["id"]) == ("8", Origin("tools/list", None, "a"))
     (asked,) = app.asked
     assert (asked["last-event-id"], asked["mcp-session-id"]) == ("7", "s1")
 
@@ -840,7 +779,7 @@ async def test_a_list_whose_stream_is_gone_on_with_is_filtered_like_the_list_its
 @pytest.mark.parametrize("message_id", [1, "a"])
 @pytest.mark.anyio
 async def test_a_stream_that_is_gone_on_with_answers_what_it_answered(message_id: Any) -> None:
-    last = _handles().event(b"7", Origin("tools/call", "safe_tool", message_id))
+    last = handles_of_nobody().event(b"7", Origin("tools/call", "safe_tool", message_id))
     other = b'"b"' if message_id == "a" else b"2"
     stream = b"data: " + OK.replace(b'"id":1', b'"id":' + other) + b"\n\n"
 
@@ -880,8 +819,8 @@ class Forgetful:
 @pytest.mark.anyio
 async def test_whoever_uses_an_id_twice_and_goes_on_with_the_first_stream_sees_no_more_than_before() -> None:
     server = Forgetful()
-    called = await _ask(server, method="tools/call")
-    listed = await _ask(server, method="tools/list")
+    called = await ask_gate(server, method="tools/call")
+    listed = await ask_gate(server, method="tools/list")
     (event,) = _fields(called.body)
 
     gone_on = await _listen(server, ("last-event-id", event["id"]))
@@ -893,14 +832,14 @@ async def test_whoever_uses_an_id_twice_and_goes_on_with_the_first_stream_sees_n
 # Handles in places of others
 
 HANDLES = {
-    "the session": _handles().session(b"s1"),
-    "another session": _handles().session(b"s2"),
-    "an event of the session": _handles(b"s1").event(b"7", CALLED),
-    "an event of another session": _handles(b"s2").event(b"7", CALLED),
-    "an event of no session": _handles().event(b"7", CALLED),
-    "a question of the session": _handles(b"s1").request(9),
-    "a question of another session": _handles(b"s2").request(9),
-    "a task": _handles().task(Task("t1", "safe_tool")),
+    "the session": handles_of_nobody().session(b"s1"),
+    "another session": handles_of_nobody().session(b"s2"),
+    "an event of the session": handles_of_nobody(b"s1").event(b"7", CALLED),
+    "an event of another session": handles_of_nobody(b"s2").event(b"7", CALLED),
+    "an event of no session": handles_of_nobody().event(b"7", CALLED),
+    "a question of the session": handles_of_nobody(b"s1").request(9),
+    "a question of another session": handles_of_nobody(b"s2").request(9),
+    "a task": handles_of_nobody().task(Task("t1", "safe_tool")),
     "a session of somebody": Handles(
         SEALER, None, Principal("https://login.example.com/", "alice", "app", frozenset(), {})
     ).session(b"s1"),
@@ -918,7 +857,7 @@ async def test_a_session_is_entered_by_its_handle_alone(name: str, method: str) 
     headers, body = legacy("tools/call", {"name": "safe_tool"})
     scope = http_scope(method, headers=[*headers, ("mcp-session-id", HANDLES[name])])
 
-    reply = await call(AuditLog(_gate(app), sink=records), scope, body if method == "POST" else b"")
+    reply = await call(AuditLog(gate_around(app), sink=records), scope, body if method == "POST" else b"")
 
     assert (reply.status, app.asked) == (404, [])
     assert records.verdicts == [("deny", Reason.SESSION_UNKNOWN)]
@@ -943,7 +882,7 @@ async def test_a_question_is_answered_by_its_handle_in_its_session_alone(name: s
     headers = [*legacy("ping")[0], ("mcp-session-id", HANDLES["the session"])]
     body = json.dumps({"jsonrpc": "2.0", "id": HANDLES[name], "result": {}}).encode()
 
-    reply = await call(AuditLog(_gate(app), sink=records), http_scope(headers=headers), body)
+    reply = await call(AuditLog(gate_around(app), sink=records), http_scope(headers=headers), body)
 
     assert (reply.status, app.asked) == (400, [])
     assert records.verdicts == [("deny", Reason.RESPONSE_NOT_EXPECTED)]
@@ -1092,7 +1031,7 @@ async def test_an_answer_about_another_task_than_the_one_that_was_asked_about_is
 
     reply = await _about_task(As(_task_gate(Tasks("t2")), "alice"), era, method, handle)
 
-    _check_bad_gateway(reply)
+    check_bad_gateway(reply)
 
 
 @pytest.mark.parametrize(
@@ -1110,11 +1049,11 @@ async def test_a_session_goes_on_for_whoever_began_it_where_it_was_begun(
 ) -> None:
     app = Listening(b": hello\n\n", headers=[STREAM, (b"mcp-session-id", b"s1")])
     headers, body = legacy("ping")
-    begun = await call(As(_gate(app), "alice"), http_scope(headers=headers), body)
+    begun = await call(As(gate_around(app), "alice"), http_scope(headers=headers), body)
     session = ("mcp-session-id", begun.header("mcp-session-id") or "")
 
     reply = await call(
-        As(_gate(app), subject, route),
+        As(gate_around(app), subject, route),
         http_scope(method, headers=[*headers, session]),
         body if method == "POST" else b"",
     )
