@@ -21,6 +21,7 @@ from tunnelgate_app.demo import DemoError, DemoRoute, DemoState
 from tunnelgate_app.gateway import create_gateway
 from tunnelgate_app.logs import configure_logs
 from tunnelgate_app.server import ListenError, open_listener, run
+from tunnelgate_app.serving import listener_faults, prepare
 
 _FOUND_WRONG = 1
 _USED_WRONGLY = 2
@@ -96,9 +97,9 @@ def serve(config: ConfigOption = Path("tunnelgate.yaml"), http: ParserOption = "
     """
     policy = Policy.from_file(config)
     configure_logs(policy.log_level)
-    gateway = create_gateway(policy)
+    gateway, tls = prepare(policy)
     listener = open_listener(policy.listen_addr)
-    if not run(gateway, listener, parser=http, shutdown_timeout=policy.shutdown_timeout):
+    if not run(gateway, listener, parser=http, tls=tls, shutdown_timeout=policy.shutdown_timeout):
         raise typer.Exit(_FOUND_WRONG)
 
 
@@ -110,6 +111,9 @@ def check(config: ConfigOption = Path("tunnelgate.yaml")) -> None:
     Example: tunnelgate check --config tunnelgate.yaml
     """
     policy = Policy.from_file(config)
+    faults = listener_faults(policy)
+    if faults:
+        raise ConfigurationError(str(config), faults)
     for name, route in policy.routes.items():
         listed = (*(route.tools or ()), *(route.prompts or ()), *(route.resources or ()), *route.methods)
         allowed = ", ".join(listed) or "no tools"

@@ -4,26 +4,13 @@ import importlib
 import inspect
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import replace
-from pathlib import Path
 
-from tunnelgate import (
-    AuditFile,
-    AuditSink,
-    ConfigurationError,
-    ConfigurationFault,
-    Issuer,
-    KeySource,
-    Policy,
-    RemoteKeys,
-    Route,
-    Sealer,
-    StaticKeys,
-)
+from tunnelgate import AuditSink, ConfigurationError, ConfigurationFault, Policy, Route
 from tunnelgate.asgi import ASGIApp
 from tunnelgate.chain import build_gate
 from tunnelgate.configuration.faults import path_of
-from tunnelgate_app.fetch import fetch
+from tunnelgate.materials import Materials, gather
+from tunnelgate_app.fetch import authorities, fetch
 from tunnelgate_app.lifespans import Lifespans, Stateful
 
 logger = logging.getLogger("tunnelgate")
@@ -38,10 +25,10 @@ class MountError(Exception):
 def create_gateway(policy: Policy, *, audit: AuditSink | None = None) -> ASGIApp:
     """Return the gateway for ``policy``.
 
-    Raises :class:`~tunnelgate.ConfigurationError` with every route that cannot be served.
+    Raises :class:`~tunnelgate.ConfigurationError` with every route that cannot be served and
+    everything else that cannot be had.
     """
     apps: dict[str, ASGIApp] = {}
-    keys: dict[str, KeySource] = {}
     faults: list[ConfigurationFault] = []
     for name, route in policy.routes.items():
         try:
@@ -49,57 +36,19 @@ def create_gateway(policy: Policy, *, audit: AuditSink | None = None) -> ASGIApp
         except MountError as error:
             path = path_of(("routes", name, "mount"))
             faults.append(ConfigurationFault(path, repr(route.mount), str(error)))
-    for position, issuer in enumerate(policy.oauth.issuers if policy.oauth else ()):
-        try:
-            keys[issuer.issuer] = keys_of(issuer)
-        except ConfigurationError as error:
-            path = path_of(("oauth", "issuers", position, "jwks_file"))
-            faults += [replace(fault, path=path) for fault in error.faults]
-    sealer, its_faults = _sealer(policy)
-    faults += its_faults
-    sink = audit
+    materials: Materials | None = None
+    authorities()  # before anybody waits for them
     try:
-        sink = sink or AuditFile(policy.audit.file)
-    except OSError as error:
-        faults.append(ConfigurationFault("audit.file", repr(policy.audit.file), _reason(error)))
-    if faults:
+        materials = gather(policy, fetch=fetch, audit=audit)
+    except ConfigurationError as error:
+        faults += error.faults
+    if faults or materials is None:
         raise ConfigurationError("gateway", faults)
-    gate = build_gate(
-        policy,
-        apps,
-        Lifespans(tuple(apps.values())),
-        audit=sink,
-        keys_of=lambda issuer: keys[issuer.issuer],
-        sealer=sealer,
-    )
+    gate = build_gate(policy, apps, Lifespans(tuple(apps.values())), materials)
     for name, route in policy.routes.items():
         for hostname in policy.hostnames(name):
             logger.info("route configured: %s to %s", hostname, route.mount)
     return gate
-
-
-def keys_of(issuer: Issuer) -> KeySource:
-    """Return the keys of an issuer, from the file or the URL that its configuration names."""
-    if issuer.jwks_file is not None:
-        try:
-            return StaticKeys.from_file(Path(issuer.jwks_file))
-        except (OSError, ValueError) as error:
-            fault = ConfigurationFault("oauth.issuers.jwks_file", repr(str(issuer.jwks_file)), _reason(error))
-            raise ConfigurationError("gateway", [fault]) from None
-    return RemoteKeys(str(issuer.jwks_uri), fetch)
-
-
-def _sealer(policy: Policy) -> tuple[Sealer | None, list[ConfigurationFault]]:
-    faults: list[ConfigurationFault] = []
-    for position, file in enumerate(policy.sealing_keys):
-        try:
-            Sealer.from_files([file])
-        except (OSError, ValueError) as error:
-            path = path_of(("sealing_keys", position))
-            faults.append(ConfigurationFault(path, repr(str(file)), _reason(error)))
-    if faults or not policy.sealing_keys:
-        return None, faults
-    return Sealer.from_files(policy.sealing_keys), []
 
 
 def _reason(error: BaseException) -> str:

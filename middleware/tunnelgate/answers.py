@@ -70,7 +70,11 @@ class AnswerGuard:
         self._events = EventReader(max_answer)
 
     async def send(self, message: Message) -> None:
-        """Take one ASGI message of the application behind the gate."""
+        """Take one ASGI message of the application behind the gate, or of a layer that refused."""
+        if self._exchange.is_refused:
+            self._state = _State.DONE
+            await self._send(message)
+            return
         try:
             if message["type"] == "http.response.start":
                 await self._begin(message)

@@ -16,100 +16,47 @@
 
 The token is never passed on; :func:`~tunnelgate.exchange.principal_of` tells the application who asks.
 
-Specification: RFC 6750, RFC 9068, RFC 8707,
+Specification: RFC 6750, RFC 9068, RFC 7662, RFC 8707,
 https://modelcontextprotocol.io/specification/2026-07-28/basic/authorization
 """
 
 import time
-from collections import OrderedDict
 from collections.abc import Iterable
-from dataclasses import dataclass
-from hashlib import sha256
 
-from tunnelgate.asgi import ASGIApp, Receive, Scope, Send
+from tunnelgate.asgi import ASGIApp, Message, Receive, Scope, Send
 from tunnelgate.exchange import Clock, Exchange, Principal
 from tunnelgate.identifiers import check_url
-from tunnelgate.keys import ALGORITHMS, KeySource
 from tunnelgate.layer import Layer
 from tunnelgate.metadata import metadata_url
-from tunnelgate.reading.bearer import read_credentials, read_jwt
+from tunnelgate.proofs import NoProof, ProofOfPossession
+from tunnelgate.reading.bearer import Credentials, read_credentials
 from tunnelgate.reading.fault import Fault
 from tunnelgate.reading.head import RequestHead
 from tunnelgate.requirements import Claims, Requirement
-from tunnelgate.tokens import TokenRules
 from tunnelgate.verdict import Deny, Reason, Verdict
-
-REMEMBERED_TOKENS = 4096
-REMEMBERED_FOR = 60.0  # seconds; for so long a token that was revoked may still pass
-
-
-@dataclass(frozen=True, slots=True)
-class TrustedIssuer:
-    """An authorization server whose tokens are accepted, where its keys are, and how it may sign."""
-
-    issuer: str
-    keys: KeySource
-    algorithms: frozenset[str] = ALGORITHMS
+from tunnelgate.verifier import TokenVerifier, TrustedIssuer
 
 
 class RouteRules:
-    """The scopes and the claims that every request of a route needs."""
+    """The scopes and the claims that every request of a route needs, and whether a person must ask."""
 
-    def __init__(self, scopes: Iterable[str], claims: Claims | None = None) -> None:
+    def __init__(
+        self, scopes: Iterable[str], claims: Claims | None = None, *, require_user: bool = False
+    ) -> None:
         self._requirement = Requirement(scopes, claims)
+        self._require_user = require_user
         self.scopes = self._requirement.scopes
 
     def decide(self, principal: Principal | None) -> Verdict:
         """Return whether ``principal`` may use the route at all."""
         if principal is None:
             return Deny(Reason.TOKEN_MISSING)
+        if self._require_user and principal.subject == principal.client_id:
+            return Deny(Reason.USER_REQUIRED)
         return self._requirement.decide(principal, Deny(Reason.CLAIM_MISSING))
 
 
-class TokenVerifier:
-    """Turns tokens into principals, and remembers for a short while what it found genuine."""
-
-    def __init__(self, *, resource: str, issuers: Iterable[TrustedIssuer], clock: Clock) -> None:
-        self._issuers = {
-            trusted.issuer: (
-                TokenRules(issuer=trusted.issuer, resource=resource, algorithms=trusted.algorithms),
-                trusted.keys,
-            )
-            for trusted in issuers
-        }
-        self._clock = clock
-        self._remembered: OrderedDict[bytes, tuple[float, Principal]] = OrderedDict()
-
-    async def verify(self, raw: bytes) -> Principal:
-        """Return whom a token speaks for.
-
-        Raises :class:`~tunnelgate.reading.fault.Fault` for a bad token and
-        :class:`~tunnelgate.errors.KeysUnavailable` when the keys to judge it by cannot be had.
-        """
-        now = self._clock()
-        digest = sha256(raw).digest()
-        remembered = self._remembered.get(digest)
-        if remembered is not None and now < remembered[0]:
-            return remembered[1]
-        token = read_jwt(raw)
-        if token.issuer not in self._issuers:
-            raise Fault(Reason.TOKEN_ISSUER_UNKNOWN, token.issuer[:200])
-        rules, keys = self._issuers[token.issuer]
-        rules.check_header(token)
-        rules.check_signature(raw, token, await keys.find(token.key_id))
-        now = self._clock()  # keys may have taken their time
-        principal = rules.check_claims(token, now)
-        self._remember(digest, min(now + REMEMBERED_FOR, token.claims["exp"]), principal)
-        return principal
-
-    def _remember(self, digest: bytes, until: float, principal: Principal) -> None:
-        self._remembered[digest] = (until, principal)
-        self._remembered.move_to_end(digest)
-        if len(self._remembered) > REMEMBERED_TOKENS:
-            self._remembered.popitem(last=False)
-
-
-def read_authorization(head: RequestHead) -> bytes | None:
+def read_authorization(head: RequestHead) -> Credentials | None:
     """Return the token that a request carries, if any; raises ``Fault`` where it is not one token."""
     if b"authorization" in head.duplicated:
         raise Fault(Reason.HEADER_DUPLICATED, "authorization")
@@ -121,8 +68,10 @@ def read_authorization(head: RequestHead) -> bytes | None:
 class BearerAuthentication(Layer):
     """Passes on only requests with an access token for ``resource`` by one of ``issuers``.
 
-    ``scopes`` and ``claims`` are those that every request needs; ``clock`` returns seconds since the
-    epoch.
+    ``scopes`` and ``claims`` are those that every request needs; ``require_user`` refuses tokens
+    that a client has for itself. ``proof`` checks who presents the token. ``keep_token`` leaves it
+    for :class:`~tunnelgate.credentials.UpstreamCredentials`, which stands further in.
+    ``clock`` returns seconds since the epoch.
     Raises :class:`ValueError` with a sentence when no issuer is given, and for a resource or a scope
     that no token could name.
     """
@@ -135,6 +84,9 @@ class BearerAuthentication(Layer):
         issuers: Iterable[TrustedIssuer],
         scopes: Iterable[str] = (),
         claims: Claims | None = None,
+        require_user: bool = False,
+        proof: ProofOfPossession | None = None,
+        keep_token: bool = False,
         clock: Clock = time.time,
     ) -> None:
         super().__init__(app)
@@ -145,21 +97,48 @@ class BearerAuthentication(Layer):
             check_url(resource)
         except ValueError as error:
             raise ValueError(f"resource {resource!r} {error}") from None
-        self.rules = RouteRules(scopes, claims)
+        self.rules = RouteRules(scopes, claims, require_user=require_user)
         self._verifier = TokenVerifier(resource=resource, issuers=trusted, clock=clock)
         self._metadata_url = metadata_url(resource)
+        self._proof = proof or NoProof()
+        self._keep_token = keep_token
 
     async def judge(self, scope: Scope, exchange: Exchange) -> Verdict:
         """Find out who asks, and whether they may use this route."""
         exchange.resource_metadata = self._metadata_url
         exchange.required_scopes = self.rules.scopes
-        raw = read_authorization(exchange.head)
-        if raw is not None:
-            exchange.principal = await self._verifier.verify(raw)
+        self._proof.prepare(exchange)
+        credentials = read_authorization(exchange.head)
+        if credentials is not None:
+            exchange.principal = await self._authenticate(scope, exchange, credentials)
         return self.rules.decide(exchange.principal)
 
     async def forward(self, scope: Scope, receive: Receive, send: Send, exchange: Exchange) -> None:
         """Pass the request on without its token."""
-        headers = [pair for pair in scope["headers"] if pair[0] != b"authorization"]
+        headers = [pair for pair in scope["headers"] if pair[0] not in (b"authorization", b"dpop")]
         exchange.headers = headers
+        if self._proof.scheme == "dpop":
+            send = _with_nonce(send, exchange.dpop_nonce)
         await self.app({**scope, "headers": headers}, receive, send)
+
+    async def _authenticate(self, scope: Scope, exchange: Exchange, credentials: Credentials) -> Principal:
+        if credentials.scheme != self._proof.scheme:
+            raise Fault(Reason.TOKEN_MALFORMED, f"a token under {credentials.scheme}")
+        principal = await self._verifier.verify(credentials.token)
+        self._proof.check(scope, exchange, credentials.token, principal)
+        if self._keep_token:
+            exchange.token = credentials.token
+        return principal
+
+
+def _with_nonce(send: Send, nonce: str | None) -> Send:
+    """Return ``send`` with this nonce in the answer, and never with one of somebody else's."""
+    own = [] if nonce is None else [(b"dpop-nonce", nonce.encode("ascii"))]
+
+    async def send_with_nonce(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            kept = [pair for pair in message.get("headers", ()) if pair[0].lower() != b"dpop-nonce"]
+            message = {**message, "headers": [*kept, *own]}
+        await send(message)
+
+    return send_with_nonce

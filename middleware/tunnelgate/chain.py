@@ -6,32 +6,36 @@
 
 A request passes::
 
-    audit > hygiene > hosts > clients > metadata > endpoints > origins > bearer > tools > handover
+    audit > hygiene > hosts > clients > metadata > endpoints
+    > origins > bearer > tools > credentials > handover
 """
 
 import time
 from collections.abc import Callable, Mapping
 from functools import partial, reduce
-from pathlib import Path
 
 from tunnelgate.asgi import ASGIApp
-from tunnelgate.audit import AuditFile, AuditLog, AuditSink
-from tunnelgate.bearer import BearerAuthentication, TrustedIssuer
+from tunnelgate.audit import AuditLog, AuditSink
+from tunnelgate.bearer import BearerAuthentication
+from tunnelgate.certificates import CertificateBinding
 from tunnelgate.clients import ClientAllowlist
+from tunnelgate.credentials import UpstreamCredentials
+from tunnelgate.dpop import DPoP, Nonces
 from tunnelgate.endpoints import Endpoints
 from tunnelgate.exchange import Clock, new_request_id
+from tunnelgate.fetching import Fetch
 from tunnelgate.handover import MCP_HEADERS, PUBLIC_HEADERS, Handover
 from tunnelgate.hosts import HostRouter, Route
 from tunnelgate.hygiene import RequestHygiene
-from tunnelgate.keys import KeySource, StaticKeys
+from tunnelgate.materials import KeysOf, Materials, gather
 from tunnelgate.metadata import ResourceMetadata
 from tunnelgate.origins import OriginAllowlist
-from tunnelgate.policy import Issuer, Policy
+from tunnelgate.policy import Policy
+from tunnelgate.proofs import NoProof, ProofOfPossession
 from tunnelgate.sealing import Sealer
 from tunnelgate.tools import ToolAllowlist
 
 Wrap = Callable[[ASGIApp], ASGIApp]
-KeysOf = Callable[[Issuer], KeySource]
 
 
 def protect(
@@ -39,6 +43,7 @@ def protect(
     policy: Policy,
     *,
     audit: AuditSink | None = None,
+    fetch: Fetch | None = None,
     keys_of: KeysOf | None = None,
     sealer: Sealer | None = None,
     clock: Clock = time.time,
@@ -46,52 +51,41 @@ def protect(
 ) -> ASGIApp:
     """Return ``app`` behind the whole chain: every route of ``policy`` leads to it.
 
-    ``audit`` takes the records in place of the file that the policy names; ``keys_of`` says where
-    an issuer's keys are; ``sealer`` stands in for its ``sealing_keys``; ``clock`` returns seconds since
-    the epoch; ``new_id`` makes request ids.
-    Raises :class:`OSError` when the audit file or a file of keys cannot be opened, and
-    :class:`ValueError` when one of the latter has no usable keys.
+    ``audit`` takes the records in place of the file that the policy names; ``fetch`` is an HTTP
+    client, needed where issuers are to be asked for their keys or about tokens; ``keys_of`` says
+    where an issuer's keys are in place of the policy; ``sealer`` stands in for its ``sealing_keys``;
+    ``clock`` returns seconds since the epoch; ``new_id`` makes request ids.
+    Raises :class:`~tunnelgate.errors.ConfigurationError` with every file, key and secret that cannot
+    be had.
     """
     targets = dict.fromkeys(policy.routes, app)
-    return build_gate(
-        policy, targets, app, audit=audit, keys_of=keys_of, sealer=sealer, clock=clock, new_id=new_id
-    )
+    materials = gather(policy, fetch=fetch, keys_of=keys_of, sealer=sealer, audit=audit)
+    return build_gate(policy, targets, app, materials, clock=clock, new_id=new_id)
 
 
 def build_gate(
     policy: Policy,
     targets: Mapping[str, ASGIApp],
     lifespan: ASGIApp,
+    materials: Materials,
     *,
-    audit: AuditSink | None = None,
-    keys_of: KeysOf | None = None,
-    sealer: Sealer | None = None,
     clock: Clock = time.time,
     new_id: Callable[[], str] = new_request_id,
 ) -> ASGIApp:
     """Return the gate in front of ``targets``, the application of each route by its name.
 
-    ``lifespan`` is the application that start-up and shutdown are passed to; the rest is as in
-    :func:`protect`.
+    ``lifespan`` is the application that start-up and shutdown are passed to; ``materials`` are what
+    :func:`~tunnelgate.materials.gather` found; the rest is as in :func:`protect`.
     """
-    keys = _keys(policy, keys_of or _keys_from_file)
-    sealer = sealer or (Sealer.from_files(policy.sealing_keys) if policy.sealing_keys else Sealer.random())
     routes = {
         hostname: Route(name, app)
         for name, target in targets.items()
-        for app in [
-            _route_chain(policy, name, target, lifespan=lifespan, keys=keys, sealer=sealer, clock=clock)
-        ]
+        for app in [_route_chain(policy, name, target, lifespan=lifespan, materials=materials, clock=clock)]
         for hostname in policy.hostnames(name)
     }
     layers: list[Wrap] = [
         # Around everything: there is no decision, and no failure of ours, without a record.
-        partial(
-            AuditLog,
-            sink=AuditFile(policy.audit.file) if audit is None else audit,
-            clock=clock,
-            new_id=new_id,
-        ),
+        partial(AuditLog, sink=materials.audit, clock=clock, new_id=new_id),
         # Before anybody looks at a header: what two components read differently has no meaning.
         partial(
             RequestHygiene,
@@ -110,16 +104,13 @@ def _route_chain(
     target: ASGIApp,
     *,
     lifespan: ASGIApp,
-    keys: Mapping[str, KeySource],
-    sealer: Sealer,
+    materials: Materials,
     clock: Clock,
 ) -> ASGIApp:
     route = policy.routes[name]
     resource = policy.resource(name)
-    issuers = [
-        TrustedIssuer(each.issuer, keys[each.issuer], frozenset(each.algorithms))
-        for each in policy.issuers(name)
-    ]
+    issuers = [materials.issuers[each.issuer] for each in policy.issuers(name)]
+    credential = materials.credentials.get(name)
     forwarded = frozenset(header.encode() for header in route.forward_headers)
     endpoint_layers: list[Wrap] = [
         # A page in a browser on an allowed network is not an allowed client.
@@ -131,6 +122,9 @@ def _route_chain(
             issuers=issuers,
             scopes=route.scopes,
             claims=route.claims,
+            require_user=route.require_user,
+            proof=_proof(policy, name, materials.sealer, clock),
+            keep_token=credential is not None,
             clock=clock,
         ),
         # What is asked for, by whom: needs the body, and the scopes that were granted.
@@ -143,13 +137,16 @@ def _route_chain(
             log_level=route.client_log_level,
             tasks=route.tasks,
             allow_all_tools=route.allow_all_tools,
-            sealer=sealer,
+            sealer=materials.sealer,
             max_body=policy.limits.body_bytes,
             max_answer=policy.limits.answer_bytes,
         ),
-        # Last, so that what is written down as allowed is what the application gets.
-        partial(Handover, headers=MCP_HEADERS | forwarded),
     ]
+    if credential is not None:
+        # After all that may refuse: nobody asks an issuer for a token that is not needed.
+        endpoint_layers.append(partial(UpstreamCredentials, credential=credential))
+    # Last, so that what is written down as allowed is what the application gets.
+    endpoint_layers.append(partial(Handover, headers=MCP_HEADERS | forwarded))
     open_path = Handover(target, headers=PUBLIC_HEADERS | forwarded)
     endpoints: dict[str, ASGIApp] = dict.fromkeys(route.public_paths, open_path)
     route_layers: list[Wrap] = [
@@ -169,6 +166,7 @@ def _route_chain(
                 resource=resource,
                 issuers=[each.issuer for each in issuers],
                 scopes=route.scopes,
+                proof=route.proof,
             )
         )
     # A path that nobody listed is not found, with a token or without.
@@ -176,16 +174,16 @@ def _route_chain(
     return _around(lifespan, route_layers)
 
 
+def _proof(policy: Policy, name: str, sealer: Sealer, clock: Clock) -> ProofOfPossession:
+    proof = policy.routes[name].proof
+    if proof == "none":
+        return NoProof()
+    if proof == "mtls":
+        return CertificateBinding()
+    nonces = Nonces(sealer, policy.resource(name)) if policy.dpop.require_nonce else None
+    return DPoP(policy.endpoints(name), nonces=nonces, max_age=policy.dpop.max_age, clock=clock)
+
+
 def _around(app: ASGIApp, layers: list[Wrap]) -> ASGIApp:
     """Return ``app`` inside ``layers``, of which the first is the outermost."""
     return reduce(lambda inner, layer: layer(inner), reversed(layers), app)
-
-
-def _keys(policy: Policy, keys_of: KeysOf) -> Mapping[str, KeySource]:
-    return {} if policy.oauth is None else {each.issuer: keys_of(each) for each in policy.oauth.issuers}
-
-
-def _keys_from_file(issuer: Issuer) -> KeySource:
-    if issuer.jwks_file is None:
-        raise ValueError(f"the keys of {issuer.issuer} are at a URL; give keys_of to fetch them")
-    return StaticKeys.from_file(Path(issuer.jwks_file))

@@ -6,6 +6,9 @@
       ConfigurationError      what was configured cannot be run; lists every fault
       Unavailable             something that we depend on is down
         KeysUnavailable       the keys of an issuer cannot be had
+        IssuerUnavailable     an issuer does not answer what it is asked
+        CredentialUnavailable a token for the application behind the gate cannot be had
+        ReplayWindowFull      nobody can tell any more which proofs are new
         AuditUnavailable      a decision could not be written down
 """
 
@@ -52,6 +55,24 @@ class KeysUnavailable(Unavailable):
     """The keys of an issuer cannot be had, and none that may still be used are at hand."""
 
     reason = Reason.KEYS_UNAVAILABLE
+
+
+class IssuerUnavailable(Unavailable):
+    """An issuer does not answer what it is asked, or answers what cannot be believed."""
+
+    reason = Reason.ISSUER_UNAVAILABLE
+
+
+class CredentialUnavailable(Unavailable):
+    """A token for the application behind the gate cannot be had."""
+
+    reason = Reason.CREDENTIAL_UNAVAILABLE
+
+
+class ReplayWindowFull(Unavailable):
+    """So many proofs came lately that nobody can tell whether one more is new."""
+
+    reason = Reason.REPLAY_WINDOW_FULL
 
 
 class AuditUnavailable(Unavailable):

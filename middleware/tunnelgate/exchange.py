@@ -57,12 +57,17 @@ class Exchange:
     route: str | None = None  # hosts
     client: str | None = None  # audit: the address that connected
     principal: Principal | None = None  # bearer
+    token: bytes | None = field(default=None, repr=False)  # bearer: where it is to be exchanged
+    proof_algorithms: tuple[str, ...] = ()  # bearer: how a DPoP proof may be signed, where one is needed
+    dpop_nonce: str | None = None  # bearer: the one to use from now on
     resource_metadata: str | None = None  # bearer: the URL that challenges name
     required_scopes: tuple[str, ...] = ()  # bearer: what challenges ask for when no tool asks for more
     message: Message | None = None  # tools
     message_id: str | int | None = None  # tools: known even when the message is not one
     is_mcp: bool = False  # tools: from here on refusals are answered in JSON-RPC
+    upstream_token: str | None = field(default=None, repr=False)  # credentials
     is_decided: bool = False
+    is_refused: bool = False  # refusal: what is answered are words of ours
 
     def decide(self, verdict: Verdict) -> None:
         """Write ``verdict`` down, before anything is answered or forwarded.

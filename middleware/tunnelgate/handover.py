@@ -5,6 +5,7 @@ headers that somebody decided it should see. A list of what to remove would alwa
 `X-Forwarded-User`, `X_Forwarded_User`, `Cf-Access-Authenticated-User-Email`, and the next.
 """
 
+import re
 from collections.abc import Iterable
 
 from tunnelgate.asgi import ASGIApp, Message, Receive, Scope, Send
@@ -45,11 +46,12 @@ PUBLIC_HEADERS = MCP_HEADERS | {
     b"referer",
 }
 _PARAMETER_PREFIX = b"mcp-param-"
+_SCHEME_OF_TOKENS = re.compile(rb"[ \t]*(?:bearer|dpop)(?:[ \t]|\Z)", re.IGNORECASE)
 
 
 def _is_token(name: bytes, value: bytes) -> bool:
     # A public path may need how a client authenticates to an issuer, but never a caller's token.
-    return name == b"authorization" and value[:7].lower() in (b"bearer", b"bearer ", b"bearer\t")
+    return name == b"authorization" and _SCHEME_OF_TOKENS.match(value) is not None
 
 
 class Handover:
@@ -83,6 +85,9 @@ class Handover:
             headers = [pair for pair in headers if pair[0] != b"host"]
             port = "" if exchange.port is None else f":{exchange.port}"
             headers.append((b"host", f"{exchange.host}{port}".encode("ascii")))
+        if exchange.upstream_token is not None:
+            headers = [pair for pair in headers if pair[0] != b"authorization"]
+            headers.append((b"authorization", f"Bearer {exchange.upstream_token}".encode("ascii")))
         headers.append(request_id)
 
         async def named_send(message: Message) -> None:

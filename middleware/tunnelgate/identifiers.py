@@ -19,8 +19,8 @@ def check_scope(value: str) -> None:
         raise ValueError("is not one scope: no white space, quotes or backslashes")
 
 
-def check_url(value: str) -> None:
-    """Check an absolute URL without query, fragment or user."""
+def check_url(value: str, *, with_query: bool = False) -> None:
+    """Check an absolute URL without fragment or user, and without query unless it may have one."""
     try:
         parts = urlsplit(value)
         is_url = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
@@ -29,5 +29,5 @@ def check_url(value: str) -> None:
         raise ValueError(_NOT_A_URL) from None
     if not is_url or _QUOTABLE.fullmatch(value) is None:
         raise ValueError(_NOT_A_URL)
-    if "?" in value or "#" in value or "@" in parts.netloc:
+    if ("?" in value and not with_query) or "#" in value or "@" in parts.netloc:
         raise ValueError("has a query, a fragment or a user, which an identifier does not have")

@@ -15,10 +15,12 @@ https://modelcontextprotocol.io/specification/2026-07-28/basic/authorization
 """
 
 from collections.abc import Sequence
+from typing import Literal
 from urllib.parse import urlsplit
 
 from tunnelgate.asgi import ASGIApp, Receive, Scope, Send
 from tunnelgate.exchange import Exchange
+from tunnelgate.jwks import ALGORITHMS
 from tunnelgate.layer import Layer
 from tunnelgate.reading.strict_json import write_json
 from tunnelgate.refusal import admit
@@ -37,11 +39,18 @@ class ResourceMetadata(Layer):
     """Answers both well-known locations of one protected resource and passes on all else.
 
     ``resource`` is the URL that tokens are made for; ``issuers`` are the authorization servers
-    that make them; ``scopes`` are those that a client should ask for at first.
+    that make them; ``scopes`` are those that a client should ask for at first; ``proof`` is what
+    tokens have to come with.
     """
 
     def __init__(
-        self, app: ASGIApp, *, resource: str, issuers: Sequence[str], scopes: Sequence[str] = ()
+        self,
+        app: ASGIApp,
+        *,
+        resource: str,
+        issuers: Sequence[str],
+        scopes: Sequence[str] = (),
+        proof: Literal["none", "dpop", "mtls"] = "none",
     ) -> None:
         super().__init__(app)
         path = urlsplit(resource).path.rstrip("/")
@@ -53,6 +62,11 @@ class ResourceMetadata(Layer):
         }
         if scopes:
             document["scopes_supported"] = list(scopes)
+        if proof == "dpop":
+            document["dpop_bound_access_tokens_required"] = True
+            document["dpop_signing_alg_values_supported"] = sorted(ALGORITHMS)
+        if proof == "mtls":
+            document["tls_client_certificate_bound_access_tokens"] = True
         self._body = write_json(document)
         self._headers = [
             (b"content-type", b"application/json"),

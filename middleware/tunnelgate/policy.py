@@ -13,208 +13,65 @@ Either way every fault is reported at once, and a policy never changes afterward
 """
 
 from collections.abc import Mapping, Sequence
-from copy import deepcopy
 from pathlib import Path
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Annotated, Any, Literal
+from urllib.parse import urlsplit
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Discriminator,
-    Field,
-    PlainValidator,
-    Tag,
-    ValidationError,
-)
+from pydantic import AfterValidator, ValidationError
 
-from tunnelgate.catalogue import EVERYTHING
 from tunnelgate.configuration import fields
 from tunnelgate.configuration.across import faults_across, hostnames_of
-from tunnelgate.configuration.faults import EVERYTHING_TAG, LIST_TAG, MAPPING_TAG, faults_of, path_of
+from tunnelgate.configuration.faults import faults_of
+from tunnelgate.configuration.oauth import (
+    Credentials,
+    Dpop,
+    IntrospectionClient,
+    Issuer,
+    OAuth,
+    TokenRequest,
+)
+from tunnelgate.configuration.routes import Route, Rule
 from tunnelgate.configuration.sources import beside, read_environment, read_yaml
+from tunnelgate.configuration.types import (
+    FileName,
+    Frozen,
+    FrozenMapping,
+    HostName,
+    NetworkText,
+    NotEmpty,
+    Octets,
+    Port,
+    Seconds,
+    Section,
+)
+from tunnelgate.configuration.warnings import warnings_of
 from tunnelgate.errors import ConfigurationError
-from tunnelgate.keys import ALGORITHMS
-from tunnelgate.requirements import ClaimValue, Requirement
-
-
-def _listed_tag(value: object) -> str:
-    if value == EVERYTHING:
-        return EVERYTHING_TAG
-    return MAPPING_TAG if isinstance(value, Mapping) else LIST_TAG
-
-
-_Frozen = AfterValidator(tuple)
-_FrozenMapping = AfterValidator(fields.frozen_mapping)
-_NotEmpty = AfterValidator(fields.not_empty)
-HostName = Annotated[str, AfterValidator(fields.hostname)]
-NetworkText = Annotated[str, AfterValidator(fields.network)]
-Scope = Annotated[str, AfterValidator(fields.scope)]
-Name = Annotated[str, AfterValidator(fields.name)]
-ResourceUri = Annotated[str, AfterValidator(fields.resource)]
-MethodName = Annotated[str, AfterValidator(fields.method)]
-ClaimName = Annotated[str, Field(min_length=1)]
-# Plain, so that a bad value is one fault and not one for each type that it might have had.
-RequiredClaims = Annotated[
-    Mapping[ClaimName, Annotated[ClaimValue | Sequence[ClaimValue], PlainValidator(fields.claim)]],
-    _FrozenMapping,
-]
-FileName = Annotated[str | Path, PlainValidator(fields.file)]
-UrlPath = Annotated[str, AfterValidator(fields.url_path)]
-Url = Annotated[str, AfterValidator(fields.url)]
-Origin = Annotated[str, AfterValidator(fields.origin)]
-HeaderName = Annotated[str, AfterValidator(fields.forwarded_header)]
-Algorithm = Annotated[str, AfterValidator(fields.algorithm)]
-LogLevel = Literal["debug", "info", "notice", "warning", "error", "critical", "alert", "emergency"]
-Port = Annotated[int, Field(ge=1, le=65535)]
-Octets = Annotated[int, Field(ge=1024, le=1024**3)]
-Seconds = Annotated[float, BeforeValidator(fields.duration), Field(ge=0, le=86400, allow_inf_nan=False)]
-
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
-def _list_or_mapping(value: object) -> str:
-    return MAPPING_TAG if isinstance(value, Mapping) else LIST_TAG
-
-
-def _no_claims() -> Mapping[str, Any]:
-    return MappingProxyType({})
-
-
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
-
-
-class Clients(_Section):
+class Clients(Section):
     """Where clients may come from. ``address_from`` says what counts as a client's address."""
 
-    allowed_ips: Annotated[Sequence[NetworkText], _Frozen, _NotEmpty]
+    allowed_ips: Annotated[Sequence[NetworkText], Frozen, NotEmpty]
     address_from: Literal["peer"] = "peer"
 
 
-class RouteClients(_Section):
-    """Where clients of one route may come from, within what the gate allows."""
+class Tls(Section):
+    """The certificate that the gate shows, and by whom those must be that clients show."""
 
-    allowed_ips: Annotated[Sequence[NetworkText], _Frozen, _NotEmpty]
-
-
-class Issuer(_Section):
-    """An authorization server that is trusted, and where its keys are: a file or a URL."""
-
-    issuer: Url
-    jwks_file: FileName | None = None
-    jwks_uri: Url | None = None
-    algorithms: Annotated[Sequence[Algorithm], _Frozen, _NotEmpty] = tuple(sorted(ALGORITHMS))
+    cert_file: FileName
+    key_file: FileName
+    client_ca_file: FileName | None = None
 
 
-class OAuth(_Section):
-    """Whose tokens are accepted."""
-
-    issuers: Annotated[Sequence[Issuer], _Frozen, _NotEmpty]
-
-
-class Rule(_Section):
-    """What a caller needs besides what the route needs to use one tool, prompt or resource."""
-
-    scopes: Annotated[Sequence[Scope], _Frozen] = ()
-    claims: RequiredClaims = Field(default_factory=_no_claims)
-
-    @property
-    def requirement(self) -> Requirement:
-        """The same, compiled."""
-        return Requirement(self.scopes, self.claims)
-
-
-Tools = Annotated[
-    Annotated[Sequence[Name], _Frozen, _NotEmpty, Tag(LIST_TAG)]
-    | Annotated[Mapping[Name, Rule | None], _FrozenMapping, _NotEmpty, Tag(MAPPING_TAG)]
-    | Annotated[Literal["*"], Tag(EVERYTHING_TAG)],
-    Discriminator(_listed_tag),
-]
-Prompts = Annotated[
-    Annotated[Sequence[Name], _Frozen, _NotEmpty, Tag(LIST_TAG)]
-    | Annotated[Mapping[Name, Rule | None], _FrozenMapping, _NotEmpty, Tag(MAPPING_TAG)],
-    Discriminator(_list_or_mapping),
-]
-Resources = Annotated[
-    Annotated[Sequence[ResourceUri], _Frozen, _NotEmpty, Tag(LIST_TAG)]
-    | Annotated[Mapping[ResourceUri, Rule | None], _FrozenMapping, _NotEmpty, Tag(MAPPING_TAG)],
-    Discriminator(_list_or_mapping),
-]
-
-
-class Route(_Section):
-    """One hostname and what stands behind it.
-
-    ``mount`` names a factory of an ASGI application, ``module:function``, called with ``options``.
-    ``path`` is the MCP endpoint; ``public_paths`` are served without a token, as they come.
-    ``resource`` is what tokens are made for, by default the endpoint's URL.
-    ``issuers`` narrows the gate's issuers; ``scopes`` and ``claims`` are needed by every request.
-    ``tools``, ``prompts`` and ``resources`` exist for callers, and ``methods`` besides those that
-    MCP has. ``client_log_level`` is the least severe level of log messages that clients get.
-    ``forward_headers`` reach the application besides those that MCP has.
-    """
-
-    mount: Annotated[str, AfterValidator(fields.factory)] | None = None
-    options: Annotated[Mapping[str, Any], BeforeValidator(deepcopy), _FrozenMapping] = Field(
-        default_factory=lambda: MappingProxyType(dict[str, Any]())
-    )
-    path: UrlPath = "/mcp"
-    resource: Url | None = None
-    issuers: Annotated[Sequence[str], _Frozen, _NotEmpty] | None = None
-    scopes: Annotated[Sequence[Scope], _Frozen] = ()
-    claims: RequiredClaims = Field(default_factory=_no_claims)
-    tools: Tools | None = None
-    allow_all_tools: bool = False
-    prompts: Prompts | None = None
-    resources: Resources | None = None
-    methods: Annotated[Sequence[MethodName], _Frozen] = ()
-    client_log_level: LogLevel | None = None
-    tasks: bool = False
-    clients: RouteClients | None = None
-    origins: Annotated[Sequence[Origin], _Frozen] = ()
-    public_paths: Annotated[Sequence[UrlPath], _Frozen] = ()
-    forward_headers: Annotated[Sequence[HeaderName], _Frozen] = ()
-
-    @property
-    def speaks_mcp(self) -> bool:
-        """Whether the route has an MCP endpoint."""
-        return bool(self.tools or self.prompts or self.resources or self.methods)
-
-    @property
-    def tool_requirements(self) -> Mapping[str, Requirement] | Literal["*"]:
-        """The tools that exist for callers, with what each requires besides the route's own."""
-        return EVERYTHING if self.tools == EVERYTHING else _requirements(self.tools)
-
-    @property
-    def prompt_requirements(self) -> Mapping[str, Requirement]:
-        """The prompts that exist for callers, likewise."""
-        return _requirements(self.prompts)
-
-    @property
-    def resource_requirements(self) -> Mapping[str, Requirement]:
-        """The URIs and URI templates of the resources that exist for callers, likewise."""
-        return _requirements(self.resources)
-
-
-def _requirements(
-    listed: Sequence[str] | Mapping[str, Rule | None] | None,
-) -> Mapping[str, Requirement]:
-    if isinstance(listed, Mapping):
-        return {name: rule.requirement if rule else Requirement() for name, rule in listed.items()}
-    return dict.fromkeys(listed or (), Requirement())
-
-
-class Audit(_Section):
+class Audit(Section):
     """Where decisions are written down; ``-`` is standard output."""
 
     file: str = "-"
 
 
-class Limits(_Section):
+class Limits(Section):
     """The most octets of a request's body, of its head, and of one answer or event."""
 
     body_bytes: Octets = 1024 * 1024
@@ -222,7 +79,7 @@ class Limits(_Section):
     answer_bytes: Octets = 8 * 1024 * 1024
 
 
-class Policy(_Section):
+class Policy(Section):
     """The whole configuration of a gate.
 
     ``listen_addr``, ``log_level`` and ``shutdown_timeout`` concern the gateway alone.
@@ -240,13 +97,15 @@ class Policy(_Section):
     tunnel_domain: HostName | None = None
     public_scheme: Literal["http", "https"] = "https"
     public_port: Port | None = None
-    host_ports: Annotated[Sequence[Port], _Frozen] = ()
+    host_ports: Annotated[Sequence[Port], Frozen] = ()
+    tls: Tls | None = None
     clients: Clients
     oauth: OAuth | None = None
+    dpop: Dpop = Dpop()
     limits: Limits = Limits()
-    routes: Annotated[Mapping[HostName, Route], _FrozenMapping, _NotEmpty]
+    routes: Annotated[Mapping[HostName, Route], FrozenMapping, NotEmpty]
     audit: Audit = Audit()
-    sealing_keys: Annotated[Sequence[FileName], _Frozen] = ()
+    sealing_keys: Annotated[Sequence[FileName], Frozen] = ()
 
     if not TYPE_CHECKING:  # the fields above are the signature that type checkers see
 
@@ -292,21 +151,29 @@ class Policy(_Section):
     @property
     def warnings(self) -> tuple[str, ...]:
         """What is allowed by an explicit word, and what a reviewer should know, each as a sentence."""
-        return tuple(
-            f"{path_of(('routes', name, 'tools'))}: every tool is allowed, also those that the server "
-            "will have tomorrow"
-            for name, route in self.routes.items()
-            if route.tools == EVERYTHING
-        )
+        return warnings_of(self.oauth, self.routes)
 
     def resource(self, name: str) -> str:
         """Return the URL that tokens for a route are made for."""
         route = self.routes[name]
         if route.resource is not None:
             return route.resource
+        return self.endpoints(name)[0]
+
+    def endpoints(self, name: str) -> tuple[str, ...]:
+        """Return the URLs at which clients reach a route's MCP endpoint, one for each hostname.
+
+        The ``resource`` is one of them too when it is on a hostname of the route: where the gate is
+        mounted below a path, nobody else says which.
+        """
         is_default = self.public_port in (None, _DEFAULT_PORTS[self.public_scheme])
         port = "" if is_default else f":{self.public_port}"
-        return f"{self.public_scheme}://{self.hostnames(name)[0]}{port}{route.path}"
+        path = self.routes[name].path
+        urls = [f"{self.public_scheme}://{each}{port}{path}" for each in self.hostnames(name)]
+        resource = self.routes[name].resource
+        if resource is not None and urlsplit(resource).hostname in self.hostnames(name):
+            urls.append(resource)
+        return tuple(dict.fromkeys(urls))
 
     def issuers(self, name: str) -> tuple[Issuer, ...]:
         """Return the issuers whose tokens a route accepts."""
@@ -320,13 +187,19 @@ _KEYS: Mapping[str, tuple[str, ...]] = {
     for parent, section in (
         ("", Policy),
         ("audit", Audit),
+        ("client_credentials", TokenRequest),
         ("clients", Clients),
+        ("credentials", Credentials),
+        ("dpop", Dpop),
+        ("introspection", IntrospectionClient),
         ("issuers", Issuer),
         ("limits", Limits),
         ("oauth", OAuth),
         ("routes", Route),
         ("prompts", Rule),
         ("resources", Rule),
+        ("tls", Tls),
+        ("token_exchange", TokenRequest),
         ("tools", Rule),
     )
 }

@@ -43,7 +43,8 @@ class Answer:
     ``code`` and ``message`` are the JSON-RPC error's when the request was read as MCP; without a
     ``code`` the answer is plain always.
     ``modern_status`` replaces ``status`` in the 2026-07-28 era.
-    ``challenge`` says that the answer carries ``WWW-Authenticate``, with this ``error`` in it.
+    ``challenge`` says that the answer carries ``WWW-Authenticate``, with this ``error`` in it;
+    ``dpop_error`` stands in for both errors where tokens come with DPoP proofs.
     """
 
     status: int
@@ -52,6 +53,7 @@ class Answer:
     message: str = ""
     modern_status: int | None = None
     challenge: str | None = None
+    dpop_error: str | None = None
     headers: tuple[tuple[bytes, bytes], ...] = ()
 
 
@@ -60,6 +62,7 @@ _BAD_REQUEST = Answer(400, "bad_request")
 _BAD_FRAMING = Answer(400, "bad_request", headers=((b"connection", b"close"),))
 _NOT_A_MESSAGE = Answer(400, "bad_request", INVALID_REQUEST, "Invalid request")
 _BAD_TOKEN = Answer(401, "invalid_token", challenge="invalid_token")
+_BAD_PROOF = Answer(401, "invalid_token", challenge="invalid_token", dpop_error="invalid_dpop_proof")
 _BAD_GATEWAY = Answer(502, "upstream_answer_not_valid", INTERNAL_ERROR, "The server's answer was not valid")
 _UNAVAILABLE = Answer(503, "unavailable", INTERNAL_ERROR, "Temporarily unavailable")
 
@@ -97,6 +100,17 @@ ANSWERS: Mapping[Reason, Answer] = {
     Reason.TOKEN_NOT_YET_VALID: _BAD_TOKEN,
     Reason.TOKEN_LIFETIME_TOO_LONG: _BAD_TOKEN,
     Reason.TOKEN_CLAIM_INVALID: _BAD_TOKEN,
+    Reason.TOKEN_INACTIVE: _BAD_TOKEN,
+    Reason.TOKEN_BINDING_WRONG: _BAD_TOKEN,
+    Reason.PROOF_MISSING: _BAD_PROOF,
+    Reason.PROOF_MALFORMED: _BAD_PROOF,
+    Reason.PROOF_WRONG: _BAD_PROOF,
+    Reason.PROOF_REPLAYED: _BAD_PROOF,
+    Reason.PROOF_NONCE_WRONG: Answer(
+        401, "use_dpop_nonce", challenge="use_dpop_nonce", dpop_error="use_dpop_nonce"
+    ),
+    # Who comes back with a person's token may pass, so it is told like one that lacks a scope.
+    Reason.USER_REQUIRED: Answer(403, "insufficient_scope", challenge="insufficient_scope"),
     Reason.SCOPE_MISSING: Answer(403, "insufficient_scope", challenge="insufficient_scope"),
     Reason.CLAIM_MISSING: Answer(403, "access_denied"),
     Reason.MEDIA_TYPE_NOT_ALLOWED: Answer(415, "media_type_not_allowed"),
@@ -127,6 +141,10 @@ ANSWERS: Mapping[Reason, Answer] = {
     Reason.ANSWER_NOT_VALID: _BAD_GATEWAY,
     Reason.ANSWER_TOO_LARGE: _BAD_GATEWAY,
     Reason.KEYS_UNAVAILABLE: _UNAVAILABLE,
+    Reason.ISSUER_UNAVAILABLE: _UNAVAILABLE,
+    Reason.REPLAY_WINDOW_FULL: _UNAVAILABLE,
+    Reason.CREDENTIAL_REFUSED: Answer(403, "access_denied", INVALID_REQUEST, "Access denied"),
+    Reason.CREDENTIAL_UNAVAILABLE: _UNAVAILABLE,
     Reason.AUDIT_UNAVAILABLE: _UNAVAILABLE,
     Reason.INTERNAL_ERROR: Answer(500, "internal_error", INTERNAL_ERROR, "Internal error"),
 }
@@ -143,6 +161,7 @@ async def refuse(verdict: Refusal, exchange: Exchange, send: Send) -> None:
     if exchange.is_websocket:
         await send({"type": "websocket.close", "code": _POLICY_VIOLATION})
         return
+    exchange.is_refused = True
     status, headers, body = answer_to(verdict, exchange)
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})
@@ -165,10 +184,12 @@ def answer_to(verdict: Refusal, exchange: Exchange) -> tuple[int, Headers, bytes
     """Return status, headers and body of the answer to a request that was not allowed."""
     answer = ANSWERS[verdict.reason]
     told = getattr(verdict, "told", {})
+    is_dpop = bool(exchange.proof_algorithms)
     if exchange.is_mcp and answer.code is not None:
         status, content = _json_rpc(answer, told, exchange)
     else:
-        status, content = answer.status, {"error": answer.error, **told}
+        error = (is_dpop and answer.dpop_error) or answer.error
+        status, content = answer.status, {"error": error, **told}
     body = write_json(content)
     headers: Headers = [
         (b"content-type", b"application/json"),
@@ -178,8 +199,13 @@ def answer_to(verdict: Refusal, exchange: Exchange) -> tuple[int, Headers, bytes
         *answer.headers,
     ]
     if answer.challenge is not None:
-        scopes = verdict.scopes if isinstance(verdict, NeedsScopes) else exchange.required_scopes
-        headers.append((b"www-authenticate", _challenge(answer.challenge, scopes, exchange)))
+        # All of them at once: some clients ask for what the challenge names and for nothing else.
+        wider = verdict.scopes if isinstance(verdict, NeedsScopes) else ()
+        scopes = tuple(dict.fromkeys((*exchange.required_scopes, *wider)))
+        error = (is_dpop and answer.dpop_error) or answer.challenge
+        headers.append((b"www-authenticate", _challenge(error, scopes, exchange)))
+    if exchange.dpop_nonce is not None:
+        headers.append((b"dpop-nonce", exchange.dpop_nonce.encode("ascii")))
     return status, headers, body
 
 
@@ -224,4 +250,7 @@ def _challenge(error: str, scopes: tuple[str, ...], exchange: Exchange) -> bytes
         parameters.append(f'scope="{" ".join(scopes)}"')
     if exchange.resource_metadata is not None:
         parameters.append(f'resource_metadata="{exchange.resource_metadata}"')
-    return ("Bearer " + ", ".join(parameters)).rstrip().encode("ascii")
+    if not exchange.proof_algorithms:
+        return ("Bearer " + ", ".join(parameters)).rstrip().encode("ascii")
+    parameters.append(f'algs="{" ".join(exchange.proof_algorithms)}"')
+    return ("DPoP " + ", ".join(parameters)).encode("ascii")

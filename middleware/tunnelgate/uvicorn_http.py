@@ -1,12 +1,13 @@
-"""A uvicorn protocol class that is as strict as this library, on the fast parser.
+"""Protocol classes of uvicorn: one that is as strict as this library, on the fast parser, and h11.
 
 ::
 
     uvicorn --http tunnelgate.uvicorn_http:StrictHttpToolsProtocol --no-proxy-headers main:app
 
-The parser drops the authority of an absolute-form target, appends trailers to the headers that the
+The fast parser drops the authority of an absolute-form target, appends trailers to the headers that the
 application is already reading, and collects a head of any size. No ASGI layer can see that any
-more, so it is mended here; what a layer can see is left to :mod:`tunnelgate.hygiene`.
+more, so it is mended here; what a layer can see is left to :mod:`tunnelgate.hygiene`. h11 does none
+of that. Neither class waits for ever for a request, and both say whom TLS has shown the client to be.
 
 Specification: RFC 9112 sections 3.2 and 7.1.2.
 """
@@ -15,7 +16,11 @@ import asyncio
 import re
 from typing import Any, cast
 
+import h11
+from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+
+from tunnelgate.uvicorn_tls import TlsExtension
 
 HEAD_SECONDS = 10.0  # that the head of a request may take to arrive
 BODY_SECONDS = 60.0  # that its body may take
@@ -27,7 +32,31 @@ _OTHER_VERSION_LINE = re.compile(rb"[A-Z]{1,20} [!-~]{1,8192} HTTP/1\.[2-9]\r\n"
 _BAD_REQUEST = b'{"error":"bad_request"}'
 
 
-class StrictHttpToolsProtocol(HttpToolsProtocol):
+class _Timed(TlsExtension):
+    """A connection that is closed where what is expected on it does not come in time."""
+
+    loop: asyncio.AbstractEventLoop
+    transport: asyncio.Transport
+    _deadline: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Begin a connection, on which a request is expected soon."""
+        super().connection_made(transport)
+        self._expect_within(HEAD_SECONDS)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """End a connection."""
+        self._expect_within(None)
+        super().connection_lost(exc)
+
+    def _expect_within(self, seconds: float | None) -> None:
+        # A peer that sends an octet now and then would otherwise hold a connection for ever.
+        if self._deadline is not None:
+            self._deadline.cancel()
+        self._deadline = None if seconds is None else self.loop.call_later(seconds, self.transport.close)
+
+
+class StrictHttpToolsProtocol(_Timed, HttpToolsProtocol):
     """uvicorn's protocol on httptools, without what it lets slip past an application."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -37,17 +66,6 @@ class StrictHttpToolsProtocol(HttpToolsProtocol):
         self._has_progressed = False
         self._is_other_version = False
         self._idle_octets = 0
-        self._deadline: asyncio.TimerHandle | None = None
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Begin a connection, on which a request is expected soon."""
-        super().connection_made(cast("asyncio.Transport", transport))
-        self._expect_within(HEAD_SECONDS)
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """End a connection."""
-        self._expect_within(None)
-        super().connection_lost(exc)
 
     def on_message_begin(self) -> None:
         """Begin a request."""
@@ -99,6 +117,8 @@ class StrictHttpToolsProtocol(HttpToolsProtocol):
         self._idle_octets = 0 if self._has_progressed else self._idle_octets + len(data)
         if self._idle_octets > MAX_HEAD and not self.transport.is_closing():
             self._answer_and_close(b"HTTP/1.1 431 Request Header Fields Too Large\r\n", _TOO_LARGE)
+        elif self._deadline is None and self.cycle.response_complete:
+            self._expect_within(HEAD_SECONDS)  # octets between requests ended the wait for the next one
 
     def send_400_response(self, msg: str) -> None:
         """Answer what is not HTTP in the form in which everything else is refused."""
@@ -107,12 +127,6 @@ class StrictHttpToolsProtocol(HttpToolsProtocol):
         else:
             self._answer_and_close(b"HTTP/1.1 400 Bad Request\r\n", _BAD_REQUEST)
 
-    def _expect_within(self, seconds: float | None) -> None:
-        # A peer that sends an octet now and then would otherwise hold a connection for ever.
-        if self._deadline is not None:
-            self._deadline.cancel()
-        self._deadline = None if seconds is None else self.loop.call_later(seconds, self.transport.close)
-
     def _answer_and_close(self, status_line: bytes, body: bytes) -> None:
         cycle = cast("RequestResponseCycle | None", self.cycle)
         is_answering = cycle is not None and cycle.response_started and not cycle.response_complete
@@ -120,3 +134,33 @@ class StrictHttpToolsProtocol(HttpToolsProtocol):
             head = b"content-type: application/json\r\ncontent-length: %d\r\nconnection: close\r\n\r\n"
             self.transport.write(status_line + head % len(body) + body)
         self.transport.close()
+
+
+class TimedH11Protocol(_Timed, H11Protocol):
+    """uvicorn's protocol on h11, which by itself waits for ever for a request and for its body."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._awaited: Any = h11.IDLE
+
+    def data_received(self, data: bytes) -> None:
+        """Parse."""
+        super().data_received(data)
+        self._expect_the_rest()
+
+    def on_response_complete(self) -> None:
+        """Go on with the next request."""
+        super().on_response_complete()
+        self._expect_the_rest()
+
+    def _expect_the_rest(self) -> None:
+        state: Any = self.conn.their_state
+        if state is h11.IDLE and self.timeout_keep_alive_task is None:
+            seconds = HEAD_SECONDS
+        elif state is h11.SEND_BODY:
+            seconds = BODY_SECONDS
+        else:
+            state, seconds = None, None
+        if state is not self._awaited:
+            self._awaited = state
+            self._expect_within(seconds)

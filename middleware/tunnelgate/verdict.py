@@ -56,6 +56,14 @@ class Reason(StrEnum):
     TOKEN_NOT_YET_VALID = "token-not-yet-valid"
     TOKEN_LIFETIME_TOO_LONG = "token-lifetime-too-long"
     TOKEN_CLAIM_INVALID = "token-claim-invalid"
+    TOKEN_INACTIVE = "token-inactive"
+    TOKEN_BINDING_WRONG = "token-binding-wrong"
+    PROOF_MISSING = "proof-missing"
+    PROOF_MALFORMED = "proof-malformed"
+    PROOF_WRONG = "proof-wrong"
+    PROOF_REPLAYED = "proof-replayed"
+    PROOF_NONCE_WRONG = "proof-nonce-wrong"
+    USER_REQUIRED = "user-required"
     SCOPE_MISSING = "scope-missing"
     CLAIM_MISSING = "claim-missing"
 
@@ -86,6 +94,10 @@ class Reason(StrEnum):
 
     # What we depend on
     KEYS_UNAVAILABLE = "keys-unavailable"
+    ISSUER_UNAVAILABLE = "issuer-unavailable"
+    REPLAY_WINDOW_FULL = "replay-window-full"
+    CREDENTIAL_REFUSED = "credential-refused"
+    CREDENTIAL_UNAVAILABLE = "credential-unavailable"
     AUDIT_UNAVAILABLE = "audit-unavailable"
     INTERNAL_ERROR = "internal-error"
 

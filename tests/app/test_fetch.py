@@ -1,14 +1,18 @@
 import contextlib
 import gzip
+import re
 import socket
+import ssl
 import threading
 import tracemalloc
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 import pytest
 
+from tunnelgate.fetching import Fetched
 from tunnelgate_app import fetch as module
 from tunnelgate_app.fetch import MAX_DOCUMENT, fetch
 
@@ -18,7 +22,7 @@ HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
 
 @dataclass
 class Issuer:
-    """A server that answers each connection in one way, and the heads of the requests that it got."""
+    """A server that answers each connection in one way, and the requests that it got."""
 
     port: int
     requests: list[bytes] = field(default_factory=list[bytes])
@@ -57,21 +61,32 @@ def _serve(listener: socket.socket, issuer: Issuer, answer: Answer) -> None:
                 return
             # A client that has heard enough may be gone at any time.
             with contextlib.suppress(ConnectionError):
-                issuer.requests.append(_head(connection))
+                issuer.requests.append(_request(connection))
                 if isinstance(answer, bytes):
                     connection.sendall(answer)
                 else:
                     answer(connection, issuer.is_over)
 
 
-def _head(connection: socket.socket) -> bytes:
-    head = b""
-    while not head.endswith(b"\r\n\r\n"):
+def _request(connection: socket.socket) -> bytes:
+    request, missing = b"", 1
+    while missing > 0:
         chunk = connection.recv(65536)
         if not chunk:
             raise ConnectionError("the client went away")
-        head += chunk
-    return head
+        request += chunk
+        head, end, body = request.partition(b"\r\n\r\n")
+        length = re.search(rb"(?i)\ncontent-length: *([0-9]+)", head)
+        missing = (int(length[1]) if length else 0) - len(body) if end else 1
+    return request
+
+
+def _fields(head: bytes) -> dict[bytes, bytes]:
+    """Return the header fields of a request, by their names in lower case."""
+    lines = head.split(b"\r\n")[1:]
+    fields = {name.lower(): value.strip() for name, _, value in (line.partition(b":") for line in lines)}
+    assert len(fields) == len(lines), "a field stands twice"
+    return fields
 
 
 def whole(body: bytes, *headers: bytes) -> bytes:
@@ -96,21 +111,167 @@ def chunked(body: bytes) -> bytes:
 @pytest.mark.anyio
 async def test_what_is_fetched_is_the_body(answer: bytes, body: bytes) -> None:
     with answering(answer) as issuer:
-        assert await fetch(issuer.url) == body
+        assert await fetch(issuer.url) == Fetched(200, "application/json", body)
 
     (request,) = issuer.requests
-    assert request.startswith(b"GET /jwks HTTP/1.1\r\n")
-    assert b"\r\naccept: application/json\r\n" in request.lower()
+    head, _, sent = request.partition(b"\r\n\r\n")
+    fields = _fields(head)
+    assert head.startswith(b"GET /jwks HTTP/1.1\r\n")
+    assert fields[b"host"] == b"127.0.0.1:%d" % issuer.port
+    assert fields[b"accept"] == b"application/json"
+    assert sent == b""
+    assert not fields.keys() & {b"authorization", b"content-type", b"cookie"}
+
+
+@pytest.mark.parametrize(
+    ("head", "status", "body"),
+    [
+        pytest.param(b"HTTP/1.1 201 Created", 201, b"{}", id="created"),
+        pytest.param(b"HTTP/1.1 204 No Content", 204, b"", id="nothing"),
+        pytest.param(b"HTTP/1.1 304 Not Modified", 304, b"", id="what nobody asked for"),
+        pytest.param(b"HTTP/1.1 400 Bad Request", 400, b"{}", id="a bad request"),
+        pytest.param(b"HTTP/1.1 401 Unauthorized", 401, b"{}", id="an unauthorized request"),
+        pytest.param(b"HTTP/1.1 404 Not Found", 404, b"{}", id="not found"),
+        pytest.param(b"HTTP/1.1 500 Broken", 500, b"{}", id="broken"),
+        pytest.param(b"HTTP/1.1 599 Whatever", 599, b"{}", id="a status that nobody knows"),
+        pytest.param(b"HTTP/1.0 200 OK", 200, b"{}", id="an older version"),
+        pytest.param(b"HTTP/1.1 103 Early Hints\r\n\r\nHTTP/1.1 200 OK", 200, b"{}", id="an early hint"),
+    ],
+)
+@pytest.mark.anyio
+async def test_a_status_is_no_failure(head: bytes, status: int, body: bytes) -> None:
+    length = b"Content-Length: %d\r\n" % len(body) if body else b""
+    with answering(head + b"\r\n" + length + b"\r\n" + body) as issuer:
+        assert await fetch(issuer.url) == Fetched(status, "", body)
+
+
+@pytest.mark.parametrize(
+    ("fields", "media_type"),
+    [
+        pytest.param(b"", "", id="none"),
+        pytest.param(b"Content-Type:\r\n", "", id="an empty one"),
+        pytest.param(b"Content-Type: application/json\r\n", "application/json", id="plain"),
+        pytest.param(
+            b"Content-Type: Application/JSON ; charset=utf-8\r\n",
+            "application/json",
+            id="in capitals and with a parameter",
+        ),
+        pytest.param(
+            b"Content-Type: text/html;application/json\r\n", "text/html", id="another one as a parameter"
+        ),
+        pytest.param(
+            b"Content-Type: application/json\r\nContent-Type: text/html\r\n",
+            "application/json, text/html",
+            id="two, which are none that anybody looks for",
+        ),
+        pytest.param(b"Content-Type: \xff\r\n", "\xff", id="beyond ASCII"),
+    ],
+)
+@pytest.mark.anyio
+async def test_the_media_type_is_in_lower_case_and_without_parameters(fields: bytes, media_type: str) -> None:
+    with answering(b"HTTP/1.1 200 OK\r\n" + fields + b"Content-Length: 2\r\n\r\n{}") as issuer:
+        assert await fetch(issuer.url) == Fetched(200, media_type, b"{}")
+
+
+@pytest.mark.parametrize(
+    ("form", "sent"),
+    [
+        pytest.param(
+            {"token": "a.b-c_d~", "token_type_hint": "access_token"},
+            b"token=a.b-c_d~&token_type_hint=access_token",
+            id="plain values",
+        ),
+        pytest.param(
+            {"token": "a&b=c +%/\u00e9\r\n"},
+            b"token=a%26b%3Dc+%2B%25%2F%C3%A9%0D%0A",
+            id="values with all that a form knows",
+        ),
+        pytest.param({}, b"", id="an empty form"),
+    ],
+)
+@pytest.mark.anyio
+async def test_a_form_is_posted(form: dict[str, str], sent: bytes) -> None:
+    with answering(whole(b'{"active":false}')) as issuer:
+        answer = await fetch(f"{issuer.url}?a=b", form=form)
+
+    (request,) = issuer.requests
+    head, _, body = request.partition(b"\r\n\r\n")
+    fields = _fields(head)
+    assert answer == Fetched(200, "application/json", b'{"active":false}')
+    assert head.startswith(b"POST /jwks?a=b HTTP/1.1\r\n")
+    assert fields[b"accept"] == b"application/json"
+    assert fields[b"content-length"] == b"%d" % len(sent)
+    assert fields.get(b"content-type") == (b"application/x-www-form-urlencoded" if form else None)
+    assert body == sent
+
+
+@pytest.mark.parametrize("name", ["accept", "Accept"])
+@pytest.mark.parametrize("form", [None, {"token": "t"}], ids=["with GET", "with POST"])
+@pytest.mark.anyio
+async def test_headers_are_sent_and_ours_gives_way(form: dict[str, str] | None, name: str) -> None:
+    headers = {"Authorization": "Basic Z2F0ZTpzZWNyZXQ=", name: "application/jwk-set+json"}
+    with answering(whole(b"{}")) as issuer:
+        await fetch(issuer.url, form=form, headers=headers)
+
+    (request,) = issuer.requests
+    fields = _fields(request.partition(b"\r\n\r\n")[0])
+    assert fields[b"authorization"] == b"Basic Z2F0ZTpzZWNyZXQ="
+    assert fields[b"accept"] == b"application/jwk-set+json"
+
+
+@pytest.mark.anyio
+async def test_nothing_of_one_request_is_in_the_next() -> None:
+    with answering(whole(b"{}", b"Set-Cookie: a=b; Path=/\r\n")) as issuer:
+        await fetch(issuer.url, form={"token": "t"}, headers={"Authorization": "Basic eA=="})
+        await fetch(issuer.url)
+
+    _, request = issuer.requests
+    assert request.startswith(b"GET ")
+    assert not _fields(request.partition(b"\r\n\r\n")[0]).keys() & {b"authorization", b"cookie"}
+
+
+@pytest.mark.promise("bounded")
+@pytest.mark.anyio
+async def test_certificates_of_authorities_are_loaded_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    loaded: list[ssl.SSLContext] = []
+    load = ssl.SSLContext.load_verify_locations
+
+    def count(context: ssl.SSLContext, *args: Any, **kwargs: Any) -> None:
+        loaded.append(context)
+        load(context, *args, **kwargs)
+
+    with answering(whole(b"{}")) as issuer:
+        await fetch(issuer.url)
+        monkeypatch.setattr(ssl.SSLContext, "load_verify_locations", count)
+        await fetch(issuer.url)
+        await fetch(issuer.url, form={"token": "t"})
+
+    assert loaded == []  # it takes 50 ms, in which nobody else is served
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        pytest.param({"Authorization": "Bearer secret\r\nX-A: b"}, id="a second line"),
+        pytest.param({"Authorization": "Bearer secret\0"}, id="a zero octet"),
+        pytest.param({"Authorization": "Bearer secret\u20ac"}, id="a character beyond ISO 8859-1"),
+    ],
+)
+@pytest.mark.promise("token-stays-here")
+@pytest.mark.anyio
+async def test_what_cannot_be_a_header_is_an_oserror_that_does_not_repeat_it(headers: dict[str, str]) -> None:
+    with answering(whole(b"{}")) as issuer:
+        with pytest.raises(OSError, match=r".") as raised:
+            await fetch(issuer.url, headers=headers)
+
+        assert issuer.requests == []
+
+    assert "secret" not in str(raised.value)
 
 
 @pytest.mark.parametrize(
     ("answer", "sentence"),
     [
-        pytest.param(
-            b"HTTP/1.1 404 Not Found\r\nContent-Length: 2\r\n\r\n{}", "^status 404$", id="not found"
-        ),
-        pytest.param(b"HTTP/1.1 204 No Content\r\n\r\n", "^status 204$", id="nothing"),
-        pytest.param(b"HTTP/1.1 500 Broken\r\nContent-Length: 2\r\n\r\n{}", "^status 500$", id="broken"),
         pytest.param(
             whole(b"x" * (MAX_DOCUMENT + 1)), f"^more than {MAX_DOCUMENT} octets$", id="past the limit"
         ),
@@ -133,6 +294,14 @@ async def test_what_is_fetched_is_the_body(answer: bytes, body: bytes) -> None:
         pytest.param(HEAD, ".", id="a head that ends too soon"),
         pytest.param(b"", ".", id="no answer at all"),
         pytest.param(b"\x00\x01\x02\r\n\r\n", ".", id="no HTTP"),
+        pytest.param(b"HTTP/1.1 OK\r\nContent-Length: 0\r\n\r\n", ".", id="no status"),
+        pytest.param(b"HTTP/1.1 1000 OK\r\nContent-Length: 0\r\n\r\n", ".", id="a status of four digits"),
+        pytest.param(
+            HEAD + b"Content-Length: 1\r\nContent-Length: 2\r\n\r\n{}", ".", id="a body with two lengths"
+        ),
+        pytest.param(
+            b"HTTP/1.1 103 Early Hints\r\n\r\n", ".", id="an early hint and nothing that follows it"
+        ),
         pytest.param(b"HTTP/1.1 200 OK\r\n" + b"X-A: b\r\n" * 100_000, ".", id="headers without end"),
     ],
 )
@@ -158,16 +327,43 @@ async def test_a_body_that_unpacks_to_more_than_the_limit_is_never_held_whole() 
     assert peak < 20 * MAX_DOCUMENT
 
 
-@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+@pytest.mark.parametrize(
+    "answer",
+    [
+        pytest.param(b"secret\r\n\r\n", id="in place of a status"),
+        pytest.param(b"HTTP/1.1 2xx secret\r\n\r\n", id="in a status that is none"),
+        pytest.param(HEAD + b"secret\r\n\r\n", id="in place of a header"),
+        pytest.param(HEAD + b"secret : x\r\n\r\n", id="in a name that is none"),
+        pytest.param(HEAD + b"X: secret\0\r\n\r\n", id="in a value that is none"),
+        pytest.param(HEAD + b"Content-Length: secret\r\n\r\n", id="in place of a length"),
+        pytest.param(HEAD + b"Transfer-Encoding: secret\r\n\r\n", id="in place of a coding"),
+        pytest.param(
+            HEAD + b"Transfer-Encoding: chunked\r\n\r\nsecret\r\n", id="in place of the size of a chunk"
+        ),
+        pytest.param(whole(b"secret", b"Content-Encoding: gzip\r\n"), id="in a coding that it is not in"),
+    ],
+)
+@pytest.mark.promise("token-stays-here")
 @pytest.mark.anyio
-async def test_a_redirect_is_not_followed(status: int) -> None:
+async def test_what_is_no_http_is_an_oserror_that_does_not_repeat_it(answer: bytes) -> None:
+    with answering(answer) as issuer, pytest.raises(OSError, match=r".") as raised:
+        await fetch(issuer.url, form={"token": "secret"})
+
+    assert "secret" not in str(raised.value)
+
+
+@pytest.mark.parametrize("form", [None, {"token": "t"}], ids=["of GET", "of POST"])
+@pytest.mark.parametrize("status", [300, 301, 302, 303, 307, 308])
+@pytest.mark.anyio
+async def test_a_redirect_is_not_followed(status: int, form: dict[str, str] | None) -> None:
     with answering(whole(b"elsewhere")) as elsewhere:
         answer = b"HTTP/1.1 %d Moved\r\nLocation: %s\r\nContent-Length: 0\r\n\r\n"
         moved = answer % (status, elsewhere.url.encode())
-        with answering(moved) as issuer, pytest.raises(OSError, match=f"^status {status}$"):
-            await fetch(issuer.url)
+        with answering(moved) as issuer:
+            assert await fetch(issuer.url, form=form) == Fetched(status, "", b"")
 
     assert elsewhere.requests == []
+    assert len(issuer.requests) == 1
 
 
 @pytest.mark.anyio
@@ -178,7 +374,8 @@ async def test_proxies_of_the_environment_are_not_used(monkeypatch: pytest.Monke
         monkeypatch.delenv("NO_PROXY", raising=False)
         monkeypatch.delenv("no_proxy", raising=False)
 
-        assert await fetch(issuer.url) == b"itself"
+        assert (await fetch(issuer.url)).body == b"itself"
+        assert (await fetch(issuer.url, form={"token": "t"})).body == b"itself"
 
     assert proxy.requests == []
 
@@ -214,14 +411,15 @@ def _sends_an_octet_now_and_then(connection: socket.socket, is_over: threading.E
         pytest.param(_sends_an_octet_now_and_then, id="that sends an octet now and then"),
     ],
 )
+@pytest.mark.parametrize("form", [None, {"token": "t"}], ids=["asked with GET", "asked with POST"])
 @pytest.mark.promise("bounded")
 @pytest.mark.anyio
 async def test_an_issuer_is_not_waited_for_longer_than_the_limit(
-    answer: Answer, monkeypatch: pytest.MonkeyPatch
+    answer: Answer, form: dict[str, str] | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "TIMEOUT", 0.2)
-    with answering(answer) as issuer, pytest.raises(OSError, match=r"."):
-        await fetch(issuer.url)
+    with answering(answer) as issuer, pytest.raises(OSError, match=r"^no whole answer within 0\.2 seconds$"):
+        await fetch(issuer.url, form=form)
 
 
 @pytest.mark.parametrize(

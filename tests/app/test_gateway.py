@@ -16,8 +16,9 @@ from tests.support.audit import Records
 from tests.support.mcp import legacy, modern
 from tests.support.servers import serve
 from tests.support.tokens import ISSUER, RESOURCE, Token, jwks
-from tunnelgate import ConfigurationError, Issuer, Policy
-from tunnelgate_app.gateway import create_gateway, keys_of
+from tunnelgate import ConfigurationError, Policy
+from tunnelgate.asgi import Receive, Scope, Send
+from tunnelgate_app.gateway import create_gateway
 
 Write = Callable[[str, str], None]
 
@@ -248,14 +249,15 @@ def test_everything_that_is_wrong_is_named_at_once(module: Write, tmp_path: Path
     ]
     keys = [tmp_path / "missing.key", tmp_path / "short.key"]
     keys[1].write_bytes(b"k" * 31)
-    routes = {
-        "docs": {"mount": "no_such_module:create_app"},
+    routes: dict[str, dict[str, Any]] = {
+        "docs": {"mount": "no_such_module:create_app", "credentials": {"bearer_file": tmp_path / "missing"}},
         "wiki": {"mount": "factories:no_such"},
         "tickets": {"mount": "factories:raises"},
     }
+    made = policy(routes, oauth={"issuers": issuers}, sealing_keys=keys, audit={"file": str(tmp_path)})
 
-    with pytest.raises(ConfigurationError) as refused:
-        create_gateway(policy(routes, oauth={"issuers": issuers}, sealing_keys=keys), audit=Records())
+    with pytest.raises(ConfigurationError, match=r"^gateway: 9 faults") as refused:
+        create_gateway(made)
 
     assert {(fault.path, fault.value) for fault in refused.value.faults} == {
         ("routes.docs.mount", "'no_such_module:create_app'"),
@@ -265,6 +267,8 @@ def test_everything_that_is_wrong_is_named_at_once(module: Write, tmp_path: Path
         ("oauth.issuers[1].jwks_file", repr(str(tmp_path / "no-keys.json"))),
         ("sealing_keys[0]", repr(str(keys[0]))),
         ("sealing_keys[1]", repr(str(keys[1]))),
+        ("routes.docs.credentials.bearer_file", repr(str(tmp_path / "missing"))),
+        ("audit.file", repr(str(tmp_path))),
     }
 
 
@@ -342,17 +346,6 @@ async def test_gateways_with_the_same_sealing_key_know_the_same_sessions(
     assert [reply.status for reply in replies] == [200, 200, 404, 404]
 
 
-@pytest.mark.anyio
-async def test_the_keys_of_an_issuer_are_those_of_its_file(tmp_path: Path) -> None:
-    file = tmp_path / "jwks.json"
-    file.write_bytes(jwks("ES256"))
-
-    keys = keys_of(Issuer(issuer=ISSUER, jwks_file=file))
-
-    assert await keys.find("ES256") is not None
-    assert await keys.find("another") is None
-
-
 @pytest.mark.parametrize(
     ("content", "sentence"),
     [
@@ -362,16 +355,20 @@ async def test_the_keys_of_an_issuer_are_those_of_its_file(tmp_path: Path) -> No
         pytest.param(b"\x00", "is not a JWK set: ", id="a file that is no JSON"),
     ],
 )
-def test_a_file_without_usable_keys_is_a_fault(tmp_path: Path, content: bytes | None, sentence: str) -> None:
+def test_a_file_without_usable_keys_is_a_fault(
+    module: Write, tmp_path: Path, content: bytes | None, sentence: str
+) -> None:
+    module("echo", ECHO)
     file = tmp_path / "jwks.json"
     if content is not None:
         file.write_bytes(content)
+    oauth = {"issuers": [{"issuer": ISSUER, "jwks_file": file}]}
 
     with pytest.raises(ConfigurationError) as refused:
-        keys_of(Issuer(issuer=ISSUER, jwks_file=file))
+        create_gateway(policy({"docs": {"mount": "echo:create_app"}}, oauth=oauth), audit=Records())
 
     (fault,) = refused.value.faults
-    assert fault.value == repr(str(file))
+    assert (fault.path, fault.value) == ("oauth.issuers[0].jwks_file", repr(str(file)))
     assert fault.sentence.startswith(sentence)
 
 
@@ -394,6 +391,87 @@ async def test_the_keys_of_an_issuer_are_fetched_from_its_url(module: Write) -> 
 
     assert (reply.status, reply.json()["result"]["tools"]) == (200, [])
     assert [(scope["method"], scope["path"]) for scope in publisher.scopes] == [("GET", "/jwks")]
+
+
+class Issuer:
+    """An authorization server: its metadata, its keys, and tokens for the gate."""
+
+    def __init__(self) -> None:
+        self.port = 0
+        self.asked: list[str] = []
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await Spy()(scope, receive, send)
+            return
+        self.asked.append(scope["path"])
+        origin = f"http://127.0.0.1:{self.port}"
+        documents: dict[str, Any] = {
+            "/.well-known/openid-configuration": {
+                "issuer": origin,
+                "jwks_uri": f"{origin}/keys",
+                "token_endpoint": f"{origin}/token",
+            },
+            "/keys": orjson.loads(jwks("ES256")),
+            "/token": {"access_token": "for-the-server", "token_type": "Bearer", "expires_in": 60},
+        }
+        document = documents.get(scope["path"])
+        status = 404 if document is None else 200
+        headers = [(b"content-type", b"application/json")]
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        await send({"type": "http.response.body", "body": orjson.dumps(document)})
+
+
+SHOWS = """
+    import json
+
+    def create_app():
+        async def app(scope, receive, send):
+            sent = [value.decode() for name, value in scope["headers"] if name == b"authorization"]
+            result = {"content": [], "structuredContent": {"sent": sent}}
+            answer = {"jsonrpc": "2.0", "id": 1, "result": result}
+            start = {"type": "http.response.start", "status": 200}
+            await send({**start, "headers": [(b"content-type", b"application/json")]})
+            await send({"type": "http.response.body", "body": json.dumps(answer).encode()})
+
+        return app
+"""
+
+
+@pytest.mark.promise("own-credentials")
+@pytest.mark.anyio
+async def test_an_issuer_named_by_its_identifier_alone_is_asked_for_all_that_it_has(
+    module: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module("shows", SHOWS)
+    monkeypatch.setenv("GATE_SECRET", "s3cr3t")
+    issuer = Issuer()
+    with serve(issuer) as issuer.port:
+        name = f"http://127.0.0.1:{issuer.port}"
+        exchange = {"issuer": name, "client_id": "gate", "client_secret_env": "GATE_SECRET"}
+        route = {
+            "mount": "shows:create_app",
+            "tools": ["search_docs"],
+            "credentials": {"token_exchange": exchange},
+        }
+        gateway = create_gateway(
+            policy({"docs.example.com": route}, oauth={"issuers": [{"issuer": name}]}), audit=Records()
+        )
+        headers, body = legacy("tools/call", {"name": "search_docs", "arguments": {}})
+        token = ("authorization", f"Bearer {Token(claims={'aud': RESOURCE, 'iss': name}).mint()}")
+
+        replies = [await call(gateway, http_scope("POST", "/mcp", [*headers, token]), body) for _ in range(2)]
+
+    assert [reply.status for reply in replies] == [200, 200]
+    assert [reply.json()["result"]["structuredContent"] for reply in replies] == [
+        {"sent": ["Bearer for-the-server"]}
+    ] * 2
+    assert issuer.asked == [
+        "/.well-known/oauth-authorization-server",
+        "/.well-known/openid-configuration",
+        "/keys",
+        "/token",
+    ]
 
 
 STATEFUL = """

@@ -1,12 +1,47 @@
+import logging
+import re
+import shutil
 import signal
 import socket
-from collections.abc import Iterator
-from contextlib import closing
+import ssl
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Generator, Iterator
+from contextlib import ExitStack, closing, contextmanager, suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from types import FrameType
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import rsa
 
+from tests.support.asgi import Spy
+from tests.support.certificates import (
+    DAY,
+    SERVER,
+    Authority,
+    Credential,
+    PrivateKey,
+    client_context,
+    new_key,
+)
+from tests.support.servers import serve
+from tunnelgate import ConfigurationError, uvicorn_http
 from tunnelgate.asgi import Receive, Scope, Send
-from tunnelgate_app.server import ListenError, Parser, open_listener, run, split_address
+from tunnelgate_app.server import (
+    ListenError,
+    Loop,
+    Parser,
+    TlsFiles,
+    open_listener,
+    open_tls,
+    run,
+    split_address,
+)
+
+LIMIT = 10  # seconds that anything here may take
 
 
 @pytest.mark.parametrize(
@@ -89,13 +124,16 @@ def listener() -> Iterator[socket.socket]:
         yield listener
 
 
+@pytest.mark.parametrize("has_tls", [False, True], ids=["without TLS", "with TLS"])
 @pytest.mark.parametrize("parser", ["strict", "h11"])
-def test_an_application_that_does_not_start_is_not_served(listener: socket.socket, parser: Parser) -> None:
+def test_an_application_that_does_not_start_is_not_served(
+    listener: socket.socket, parser: Parser, site: "Site", *, has_tls: bool
+) -> None:
     async def broken(scope: Scope, receive: Receive, send: Send) -> None:
         await receive()
         await send({"type": "lifespan.startup.failed", "message": "no database"})
 
-    assert run(broken, listener, parser=parser) is False
+    assert run(broken, listener, parser=parser, tls=open_tls(site.files) if has_tls else None) is False
 
 
 def test_a_server_runs_until_it_is_told_to_stop(listener: socket.socket) -> None:
@@ -114,6 +152,28 @@ def test_a_server_runs_until_it_is_told_to_stop(listener: socket.socket) -> None
     assert seen == ["lifespan.shutdown"]
 
 
+def test_a_server_that_ended_orderly_is_said_to_have_started(listener: socket.socket) -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await receive()
+        await send({"type": "lifespan.startup.complete"})
+        signal.raise_signal(signal.SIGTERM)
+        await receive()
+        await send({"type": "lifespan.shutdown.complete"})
+
+    passed_on: list[int] = []
+
+    def take(number: int, frame: FrameType | None) -> None:
+        passed_on.append(number)
+
+    before = signal.signal(signal.SIGTERM, take)
+    try:
+        assert run(app, listener) is True
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+    assert passed_on == [signal.SIGTERM]
+
+
 def test_the_port_is_free_again_when_the_server_has_stopped(listener: socket.socket) -> None:
     port = listener.getsockname()[1]
 
@@ -126,3 +186,520 @@ def test_the_port_is_free_again_when_the_server_has_stopped(listener: socket.soc
     listener.close()
     with open_listener(f"127.0.0.1:{port}") as again:
         assert again.getsockname()[1] == port
+
+
+@dataclass(frozen=True)
+class Site:
+    """What the operator of a gate has: a CA, its certificate for the gate, and a CA for clients."""
+
+    folder: Path
+    authority: Authority
+    files: TlsFiles
+
+    @property
+    def with_clients(self) -> TlsFiles:
+        file = self.authority.write(self.folder, "clients")
+        return TlsFiles(self.files.cert_file, self.files.key_file, file)
+
+    def client(
+        self, credential: Credential | None = None, version: ssl.TLSVersion | None = None
+    ) -> ssl.SSLContext:
+        return client_context(self.authority, self.folder, credential, version)
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Site:
+    authority = Authority("the authority")
+    return Site(
+        tmp_path, authority, TlsFiles(*authority.issue_for_server("localhost").write(tmp_path, "server"))
+    )
+
+
+def faults_of(files: TlsFiles) -> list[tuple[str, str]]:
+    """Return the path and the sentence of each fault that is found, after checking the values."""
+    with pytest.raises(ConfigurationError) as refused:
+        open_tls(files)
+    for fault in refused.value.faults:
+        assert fault.value == repr(str(getattr(files, fault.path.removeprefix("tls."))))
+    return [(fault.path, fault.sentence) for fault in refused.value.faults]
+
+
+def written(folder: Path, text: str) -> Path:
+    file = folder / "written.pem"
+    file.write_text(text)
+    return file
+
+
+BROKEN_CERTIFICATE = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"
+BROKEN_CRL = "-----BEGIN X509 CRL-----\nMIIB\n-----END X509 CRL-----\n"
+NOT_THERE = "cannot be read: No such file or directory"
+NO_CERTIFICATE = "has no certificate in PEM, or one that cannot be read"
+NO_KEY = "has no private key in PEM, or one that cannot be read"
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        pytest.param(None, NOT_THERE, id="is missing"),
+        pytest.param("", NO_CERTIFICATE, id="is empty"),
+        pytest.param("the certificate", NO_CERTIFICATE, id="is not PEM"),
+        pytest.param(BROKEN_CERTIFICATE, NO_CERTIFICATE, id="has a broken certificate"),
+    ],
+)
+def test_a_certificate_file_that_cannot_be_used_is_a_fault(
+    site: Site, text: str | None, sentence: str
+) -> None:
+    file = site.folder / "missing.pem" if text is None else written(site.folder, text)
+
+    assert faults_of(TlsFiles(file, site.files.key_file)) == [("tls.cert_file", sentence)]
+    assert faults_of(TlsFiles(site.files.cert_file, site.files.key_file, file)) == [
+        ("tls.client_ca_file", sentence)
+    ]
+
+
+def test_a_key_file_alone_is_no_certificate_file(site: Site) -> None:
+    assert faults_of(TlsFiles(site.files.key_file, site.files.key_file)) == [
+        ("tls.cert_file", NO_CERTIFICATE)
+    ]
+
+
+def test_a_revocation_list_that_cannot_be_read_is_a_fault(site: Site) -> None:
+    file = written(site.folder, site.authority.pem + BROKEN_CRL)
+
+    ((path, sentence),) = faults_of(TlsFiles(site.files.cert_file, site.files.key_file, file))
+
+    assert (path, sentence.startswith("cannot be used: ")) == ("tls.client_ca_file", True)
+
+
+PASSWORD = "has a password; a gate that starts by itself needs a key without"
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        pytest.param(None, NOT_THERE, id="is missing"),
+        pytest.param("", NO_KEY, id="is empty"),
+        pytest.param("the key", NO_KEY, id="is not PEM"),
+        pytest.param(Authority("a certificate").pem, NO_KEY, id="has a certificate instead"),
+        pytest.param(Authority("a key").credential.key_pem("secret"), PASSWORD, id="has a password"),
+    ],
+)
+def test_a_key_file_that_cannot_be_used_is_a_fault(site: Site, text: str | None, sentence: str) -> None:
+    file = site.folder / "missing.key" if text is None else written(site.folder, text)
+
+    assert faults_of(TlsFiles(site.files.cert_file, file)) == [("tls.key_file", sentence)]
+
+
+@pytest.mark.parametrize("key", [new_key(), rsa.generate_private_key(65537, 2048)], ids=["EC", "RSA"])
+def test_the_key_of_another_certificate_is_a_fault(site: Site, key: PrivateKey) -> None:
+    other = site.authority.issue_for_server("localhost", key=key)
+    _, key_file = other.write(site.folder, "other")
+
+    assert faults_of(TlsFiles(site.files.cert_file, key_file)) == [
+        ("tls.key_file", f"is not the key of the first certificate in {site.files.cert_file}")
+    ]
+
+
+def test_a_key_that_is_too_small_is_a_fault(site: Site) -> None:
+    small = site.authority.issue_for_server("localhost", key=rsa.generate_private_key(65537, 1024))
+
+    assert faults_of(TlsFiles(*small.write(site.folder, "small"))) == [
+        ("tls.cert_file", "cannot be used: ee key too small")
+    ]
+
+
+def test_every_fault_is_named_at_once(site: Site) -> None:
+    missing = site.folder / "missing.pem"
+
+    assert faults_of(TlsFiles(missing, missing, missing)) == [
+        ("tls.cert_file", NOT_THERE),
+        ("tls.key_file", NOT_THERE),
+        ("tls.client_ca_file", NOT_THERE),
+    ]
+
+
+def messages(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [record.getMessage() for record in caplog.records if record.name == "tunnelgate"]
+
+
+@pytest.mark.parametrize(
+    ("days", "found"),
+    [
+        pytest.param(0, [], id="in time"),
+        pytest.param(-2, ["tls.cert_file begins", "tls.client_ca_file begins"], id="too early"),
+        pytest.param(2, ["tls.cert_file expired", "tls.client_ca_file expired"], id="too late"),
+    ],
+)
+def test_a_certificate_out_of_date_is_logged_and_used(
+    site: Site, caplog: pytest.LogCaptureFixture, days: int, found: list[str]
+) -> None:
+    files = site.with_clients
+
+    with caplog.at_level(logging.WARNING, "tunnelgate"):
+        open_tls(files, clock=lambda: time.time() + days * DAY.total_seconds())
+
+    said = [
+        re.match(r"(\S+) = '(.+)': a certificate in it (\S+) .*at \d{4}-\S+$", each)
+        for each in messages(caplog)
+    ]
+    assert [f"{each[1]} {each[3]}" for each in said if each] == found
+    assert [each[2] for each in said if each] == [str(files.cert_file), str(files.client_ca_file)][
+        : len(found)
+    ]
+
+
+def exchange(port: int, context: ssl.SSLContext, path: str = "/mcp") -> bytes:
+    """Ask for ``path`` on a new connection with TLS, and return all that comes back."""
+    request = f"GET {path} HTTP/1.1\r\nHost: docs.example.com\r\nConnection: close\r\n\r\n".encode()
+    with connect(port, context) as connection:
+        connection.sendall(request)
+        return rest_of(connection)
+
+
+@contextmanager
+def connect(
+    port: int, context: ssl.SSLContext, session: ssl.SSLSession | None = None
+) -> Generator[ssl.SSLSocket]:
+    with (
+        socket.create_connection(("127.0.0.1", port), timeout=LIMIT) as plain,
+        context.wrap_socket(plain, server_hostname="localhost", session=session) as connection,
+    ):
+        yield connection
+
+
+def rest_of(connection: socket.socket) -> bytes:
+    answer = b""
+    while chunk := connection.recv(65536):
+        answer += chunk
+    return answer
+
+
+OK = b"HTTP/1.1 200 OK\r\n"
+
+
+def test_a_listener_with_tls_runs_until_it_is_told_to_stop(listener: socket.socket, site: Site) -> None:
+    port: int = listener.getsockname()[1]
+    answers: list[bytes] = []
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await receive()
+        if scope["type"] == "lifespan":
+            await send({"type": "lifespan.startup.complete"})
+            await receive()
+            await send({"type": "lifespan.shutdown.complete"})
+            return
+        signal.raise_signal(signal.SIGINT)
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": scope["scheme"].encode()})
+
+    client = threading.Thread(target=lambda: answers.append(exchange(port, site.client())), daemon=True)
+    client.start()
+    with pytest.raises(KeyboardInterrupt):
+        run(app, listener, tls=open_tls(site.files))
+    client.join(LIMIT)
+
+    (answer,) = answers
+    assert answer.startswith(OK)
+    assert b"https" in answer
+
+
+@pytest.mark.parametrize(
+    "version",
+    [
+        pytest.param(ssl.TLSVersion.TLSv1_2, id="TLS 1.2"),
+        pytest.param(ssl.TLSVersion.TLSv1_3, id="TLS 1.3"),
+    ],
+)
+def test_what_is_spoken_is_http_1_1_without_compression(site: Site, version: ssl.TLSVersion) -> None:
+    context = site.client(version=version)
+    context.set_alpn_protocols(["h2", "http/1.1"])
+
+    with serve(Spy(), tls=open_tls(site.files)) as port, connect(port, context) as connection:
+        assert connection.version() == version.name.replace("_", ".")
+        assert connection.selected_alpn_protocol() == "http/1.1"
+        assert connection.compression() is None
+
+
+def test_an_older_version_than_tls_1_2_is_not_spoken(site: Site) -> None:
+    done = openssl(site, "-tls1_1", "-cipher", "ALL:@SECLEVEL=0")
+
+    assert "New, (NONE), Cipher is (NONE)" in done
+
+
+def test_a_client_cannot_make_the_server_shake_hands_again(site: Site) -> None:
+    done = openssl(site, "-tls1_2", typed="R\n")
+
+    assert "RENEGOTIATING" in done
+    assert "no renegotiation" in done
+    assert open_tls(site.files).options & ssl.OP_NO_RENEGOTIATION  # for an OpenSSL that allows it by itself
+
+
+def openssl(site: Site, *options: str, typed: str = "") -> str:
+    """Return what OpenSSL's own client prints."""
+    command = shutil.which("openssl")
+    if command is None:
+        pytest.skip("this machine has no openssl")
+    with serve(Spy(), tls=open_tls(site.files)) as port:
+        done = subprocess.run(
+            [command, "s_client", "-connect", f"127.0.0.1:{port}", *options],
+            input=typed,
+            capture_output=True,
+            text=True,
+            timeout=LIMIT,
+            check=False,
+        )
+    return done.stdout + done.stderr
+
+
+SERVERS = [
+    pytest.param("strict", "uvloop", id="the strict protocol on uvloop"),
+    pytest.param("h11", "asyncio", id="h11 on asyncio"),
+]
+VERSIONS = [
+    pytest.param(ssl.TLSVersion.TLSv1_2, id="TLS 1.2"),
+    pytest.param(ssl.TLSVersion.TLSv1_3, id="TLS 1.3"),
+]
+
+
+def refused_handshake(port: int, context: ssl.SSLContext) -> bool:
+    """Return whether the server ends the connection before it answers anything.
+
+    A client of TLS 1.3 believes its handshake complete before the server has seen its certificate,
+    and meets the end of the connection where it expects an answer.
+    """
+    try:
+        return exchange(port, context) == b""
+    except (ssl.SSLEOFError, ConnectionError):
+        return True
+
+
+def by_another_ca(authority: Authority) -> Credential:
+    return Authority("the authority").issue("agent")
+
+
+def for_servers_only(authority: Authority) -> Credential:
+    return authority.issue("agent", usage=SERVER)
+
+
+def that_has_expired(authority: Authority) -> Credential:
+    return authority.issue("agent", valid_to=datetime.now(UTC) - DAY / 2)
+
+
+def that_has_not_begun(authority: Authority) -> Credential:
+    return authority.issue("agent", valid_from=datetime.now(UTC) + DAY / 2)
+
+
+def that_another_client_issued(authority: Authority) -> Credential:
+    return Authority("agent", authority, is_authority=False).issue("another agent")
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize(("parser", "loop"), SERVERS)
+@pytest.mark.parametrize(
+    "credential_of",
+    [
+        pytest.param(by_another_ca, id="by another CA of that name"),
+        pytest.param(for_servers_only, id="for servers only"),
+        pytest.param(that_has_expired, id="that has expired"),
+        pytest.param(that_has_not_begun, id="that has not begun"),
+        pytest.param(that_another_client_issued, id="that another client issued"),
+    ],
+)
+def test_a_client_with_a_certificate_that_does_not_count_gets_no_connection(
+    site: Site,
+    credential_of: Callable[[Authority], Credential],
+    parser: Parser,
+    loop: Loop,
+    version: ssl.TLSVersion,
+) -> None:
+    spy = Spy()
+    with serve(spy, parser, tls=open_tls(site.with_clients), loop=loop) as port:
+        assert refused_handshake(port, site.client(credential_of(site.authority), version))
+        assert spy.scopes == []
+
+        good = exchange(port, site.client(site.authority.issue("agent"), version))
+        assert good.startswith(OK)
+    assert len(spy.scopes) == 1
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_a_ca_is_trusted_without_the_ca_above_it_and_no_other_below_that(
+    site: Site, version: ssl.TLSVersion
+) -> None:
+    trusted, other = (Authority(name, site.authority) for name in ("a division", "another division"))
+    files = TlsFiles(site.files.cert_file, site.files.key_file, trusted.write(site.folder, "division"))
+
+    with serve(Spy(), tls=open_tls(files)) as port:
+        assert exchange(port, site.client(trusted.issue("agent"), version)).startswith(OK)
+        assert refused_handshake(port, site.client(other.issue("agent"), version))
+        assert refused_handshake(port, site.client(site.authority.issue("agent"), version))
+
+
+def test_each_of_several_cas_in_the_file_is_trusted(site: Site) -> None:
+    second = Authority("the second authority")
+    file = written(site.folder, site.authority.pem + second.pem)
+
+    with serve(Spy(), tls=open_tls(TlsFiles(site.files.cert_file, site.files.key_file, file))) as port:
+        for authority in (site.authority, second):
+            assert exchange(port, site.client(authority.issue("agent"))).startswith(OK)
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_without_a_client_ca_no_client_is_asked_for_a_certificate(
+    site: Site, version: ssl.TLSVersion
+) -> None:
+    spy = Spy()
+    agent = Authority("another authority").issue("agent")
+    with serve(spy, tls=open_tls(site.files)) as port:
+        assert exchange(port, site.client(agent, version)).startswith(OK)
+
+    assert spy.scopes[0]["extensions"]["tls"]["client_cert_chain"] == ()
+
+
+def has_ticket(site: Site, files: TlsFiles, version: ssl.TLSVersion) -> bool:
+    """Return whether a client with a certificate gets a ticket, and check that it can go on with that."""
+    context = site.client(site.authority.issue("agent"), version)
+    with serve(Spy(), tls=open_tls(files)) as port:
+        with connect(port, context) as first:
+            first.sendall(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+            rest_of(first)
+            session = first.session
+        if session is None or not session.has_ticket:
+            return False
+        with connect(port, context, session) as second:
+            return bool(second.session_reused)
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_where_clients_have_certificates_they_get_no_ticket(site: Site, version: ssl.TLSVersion) -> None:
+    """A resumed session would not show that the certificate is still valid."""
+    assert not has_ticket(site, site.with_clients, version)
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_where_clients_have_no_certificates_they_get_a_ticket_and_resume(
+    site: Site, version: ssl.TLSVersion
+) -> None:
+    assert has_ticket(site, site.files, version)
+
+
+@pytest.mark.parametrize(("parser", "loop"), SERVERS)
+@pytest.mark.parametrize(
+    "octets",
+    [
+        pytest.param(b"GET /mcp HTTP/1.1\r\nHost: docs.example.com\r\n\r\n", id="HTTP"),
+        pytest.param(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", id="HTTP 2"),
+        pytest.param(b"SSH-2.0-OpenSSH_9.2\r\n", id="SSH"),
+        pytest.param(b"\x00" * 64, id="zeros"),
+        pytest.param(b"\x16\x03\x01\xff\xff" + b"\x01" * 64, id="a record that is too long"),
+    ],
+)
+def test_what_is_not_tls_is_closed_without_a_word_and_disturbs_nobody(
+    site: Site, parser: Parser, loop: Loop, octets: bytes
+) -> None:
+    spy = Spy()
+    context = site.client()
+    with serve(spy, parser, tls=open_tls(site.files), loop=loop) as port, connect(port, context) as other:
+        other.sendall(b"GET /before HTTP/1.1\r\nHost: docs.example.com\r\n\r\n")
+        assert other.recv(65536).startswith(OK)
+        with socket.create_connection(("127.0.0.1", port), timeout=LIMIT) as connection:
+            connection.sendall(octets)
+            assert _answer_before_the_end(connection) == b""
+        other.sendall(b"GET /after HTTP/1.1\r\nHost: docs.example.com\r\nConnection: close\r\n\r\n")
+        assert OK in rest_of(other)
+
+    assert [scope["path"] for scope in spy.scopes] == ["/before", "/after"]
+
+
+def _answer_before_the_end(connection: socket.socket) -> bytes:
+    answer = b""
+    try:
+        while chunk := connection.recv(65536):
+            answer += chunk
+    except ConnectionResetError:
+        pass
+    return answer
+
+
+HANDSHAKE = 1.0  # seconds that the servers of these tests give it
+
+
+@pytest.mark.parametrize(("parser", "loop"), SERVERS)
+def test_a_handshake_that_comes_octet_by_octet_ends_at_the_bound(
+    site: Site, parser: Parser, loop: Loop
+) -> None:
+    hello = bytes.fromhex("16030102000100") + b"\x01" * 512
+    with (
+        serve(Spy(), parser, tls=open_tls(site.files), loop=loop, handshake_timeout=HANDSHAKE) as port,
+        socket.create_connection(("127.0.0.1", port), timeout=HANDSHAKE / 50) as connection,
+    ):
+        began = time.monotonic()
+        is_open = True
+        for octet in hello:
+            try:
+                connection.sendall(bytes([octet]))
+                is_open = connection.recv(1) != b""
+            except TimeoutError:
+                continue
+            except ConnectionError:
+                is_open = False
+            if not is_open:
+                break
+        lasted = time.monotonic() - began
+
+    assert not is_open
+    assert HANDSHAKE * 0.9 < lasted < HANDSHAKE + LIMIT / 2
+
+
+@pytest.mark.parametrize(("parser", "loop"), SERVERS)
+@pytest.mark.promise("bounded")
+def test_a_hundred_connections_that_never_speak_are_dropped_and_others_are_served(
+    site: Site, parser: Parser, loop: Loop
+) -> None:
+    context = site.client()
+    with (
+        serve(Spy(), parser, tls=open_tls(site.files), loop=loop, handshake_timeout=HANDSHAKE) as port,
+        ExitStack() as stack,
+    ):
+        silent = [
+            stack.enter_context(socket.create_connection(("127.0.0.1", port), timeout=LIMIT))
+            for _ in range(100)
+        ]
+        assert exchange(port, context).startswith(OK)
+        assert [_answer_before_the_end(each) for each in silent] == [b""] * 100
+        assert exchange(port, context).startswith(OK)
+
+
+@pytest.mark.parametrize(("parser", "loop"), SERVERS)
+@pytest.mark.promise("bounded")
+def test_a_client_that_shakes_hands_and_then_says_nothing_is_dropped(
+    site: Site, parser: Parser, loop: Loop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(uvicorn_http, "HEAD_SECONDS", HANDSHAKE / 4)
+
+    with (
+        serve(Spy(), parser, tls=open_tls(site.files), loop=loop) as port,
+        connect(port, site.client()) as connection,
+    ):
+        assert rest_of(connection) == b""
+
+
+@pytest.mark.parametrize(("parser", "loop"), SERVERS)
+@pytest.mark.promise("one-reading")
+def test_what_a_client_sends_after_the_end_of_its_connection_reaches_nothing(
+    site: Site, parser: Parser, loop: Loop
+) -> None:
+    spy = Spy()
+    with (
+        serve(spy, parser, tls=open_tls(site.files), loop=loop) as port,
+        connect(port, site.client()) as connection,
+    ):
+        connection.sendall(b"GET /mcp HTTP/1.1\r\nHost: docs.example.com\r\nX-Padding: ")
+        connection.sendall(b"x" * 128 * 1024)
+        answer = rest_of(connection)
+        with suppress(OSError):  # which is how it may be told that nobody listens any more
+            connection.sendall(b"\r\n\r\nGET /mcp HTTP/1.1\r\nHost: docs.example.com\r\n\r\n")
+            connection.unwrap()
+
+    assert answer.startswith((b"HTTP/1.1 400 ", b"HTTP/1.1 431 "))
+    assert spy.scopes == []

@@ -6,16 +6,21 @@ import re
 import shlex
 import subprocess
 from collections.abc import Generator, Mapping
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
+import orjson
 import pytest
 import yaml
 
 from tests.docs.blocks import PAGES, ROOT, Block, blocks, matches, shell_commands
 from tests.support.asgi import Spy, call, http_scope
+from tests.support.audit import Records
 from tests.support.processes import SCRIPTS, environment, free_port, running
-from tunnelgate import Policy, Sealer
+from tests.support.tokens import Token, jwks
+from tunnelgate import Policy, Sealer, StaticKeys, protect
+from tunnelgate.asgi import Scope
 
 SHOWN_PORT = "8080"
 SERVERS = ("tunnelgate serve", "uvicorn ")
@@ -47,7 +52,7 @@ def test_every_block_is_in_a_language_that_these_tests_run() -> None:
     lines = [line for page in PAGES for line in page.read_text("utf-8").splitlines()]
     fences = {line for line in lines if line.startswith("```")}
 
-    assert fences <= {"```", "```console", "```python", "```sh", "```yaml"}
+    assert fences <= {"```", "```console", "```http", "```python", "```sh", "```yaml"}
 
 
 @pytest.fixture(scope="module")
@@ -90,6 +95,37 @@ def test_a_yaml_block_is_a_policy_without_a_fault(block: Block) -> None:
     policy = Policy.from_mapping(yaml.safe_load(block.text), block.place)
 
     assert policy.routes
+
+
+def test_the_answers_shown_to_callers_are_those_that_they_get() -> None:
+    page = [block for block in blocks("yaml", "http") if block.page.name == "tokens.md"]
+    policy = Policy.from_mapping(yaml.safe_load(page[0].text))
+    issuer = {"iss": "https://login.example.com", "aud": policy.resource("tickets.example.com")}
+    token = Token(claims={**issuer, "scope": "tickets:read"}).mint()
+    gate = protect(Spy(), policy, audit=Records(), keys_of=lambda _: StaticKeys(jwks("ES256")))
+    calls = [None, ("authorization", f"Bearer {token}")]
+
+    given = [asyncio.run(call(gate, *a_call_of("create_draft", with_header))) for with_header in calls]
+
+    shown = [block.text for block in blocks("http")]
+    assert len(shown) == len(given)
+    for text, reply in zip(shown, given, strict=True):
+        status = HTTPStatus(reply.status)
+        head = (
+            f"HTTP/1.1 {status.value} {status.phrase}\nWWW-Authenticate: {reply.header('www-authenticate')}"
+        )
+        assert matches(text, head), head
+
+
+def a_call_of(tool: str, with_header: tuple[str, str] | None) -> tuple[Scope, bytes]:
+    body = orjson.dumps({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": tool}})
+    headers = [
+        ("host", "tickets.example.com"),
+        ("content-type", "application/json"),
+        ("content-length", str(len(body))),
+        *([] if with_header is None else [with_header]),
+    ]
+    return http_scope(method="POST", path="/mcp", headers=headers, client=("10.1.2.3", 5)), body
 
 
 @pytest.mark.parametrize("line", [line for line in SHELL_LINES if not line.startswith("make ")])

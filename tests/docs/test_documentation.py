@@ -9,17 +9,37 @@ import pytest
 from pydantic import BaseModel
 
 from tests.docs.blocks import PAGES, ROOT
-from tunnelgate import Audit, Clients, Issuer, Limits, OAuth, Policy, Route, RouteClients, Rule
+from tunnelgate import (
+    Audit,
+    Clients,
+    Credentials,
+    Dpop,
+    IntrospectionClient,
+    Issuer,
+    Limits,
+    OAuth,
+    Policy,
+    Route,
+    RouteClients,
+    Rule,
+    Tls,
+    TokenRequest,
+)
 
 CONFIGURATION = ROOT / "docs" / "configuration.md"
 PROMISES = ROOT / "docs" / "promises.md"
 SECTIONS: dict[str, type[BaseModel]] = {
     "The gate": Policy,
+    "`tls`": Tls,
     "`clients`": Clients,
     "`oauth`": OAuth,
     "Each of `oauth.issuers`": Issuer,
+    "Each of `oauth.issuers.introspection`": IntrospectionClient,
+    "`dpop`": Dpop,
     "`limits`": Limits,
     "`routes`": Route,
+    "Each of `routes.*.credentials`": Credentials,
+    "Each of `routes.*.credentials.token_exchange`": TokenRequest,
     "Each of `routes.*.clients`": RouteClients,
     "Each of `routes.*.tools`": Rule,
     "`audit`": Audit,

@@ -20,6 +20,7 @@ from tests.support.tokens import ISSUER, Token, jwks
 from tunnelgate import Clients, Issuer, OAuth, Policy, Route, RouteClients, Rule, StaticKeys
 from tunnelgate.asgi import ASGIApp, Receive, Scope, Send
 from tunnelgate.chain import build_gate
+from tunnelgate.materials import gather
 from tunnelgate_servers.docs_readonly import create_app
 
 ALLOWED_TOOLS = {"search_docs": (), "read_doc": ("docs:full",)}
@@ -90,8 +91,7 @@ def gate(tmp_path_factory: pytest.TempPathFactory) -> Generator[Gate]:
         policy,
         dict.fromkeys(policy.routes, upstream),
         upstream,
-        audit=records,
-        keys_of=lambda _: StaticKeys(jwks("ES256")),
+        gather(policy, audit=records, keys_of=lambda _: StaticKeys(jwks("ES256"))),
     )
     with serve(app) as port:
         yield Gate(port, upstream, records)

@@ -22,6 +22,7 @@ from tests.support.servers import serve
 from tests.support.tokens import ISSUER, Token, jwks
 from tunnelgate import Clients, Issuer, OAuth, Policy, Route, Rule, StaticKeys
 from tunnelgate.chain import build_gate
+from tunnelgate.materials import gather
 
 HOST = "docs.example.com"
 LIMIT = 20  # seconds that anything here may take
@@ -115,9 +116,8 @@ def port() -> Generator[int]:
         },
     )
     server = server_with_hidden_parts()
-    gate = build_gate(
-        policy, {HOST: server}, server, audit=Records(), keys_of=lambda _: StaticKeys(jwks("ES256"))
-    )
+    materials = gather(policy, audit=Records(), keys_of=lambda _: StaticKeys(jwks("ES256")))
+    gate = build_gate(policy, {HOST: server}, server, materials)
     with serve(gate) as number:
         yield number
 

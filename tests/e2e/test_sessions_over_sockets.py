@@ -30,6 +30,7 @@ from tests.support.tokens import ISSUER, Token, jwks
 from tunnelgate import Clients, Issuer, OAuth, Policy, Route, StaticKeys
 from tunnelgate.asgi import ASGIApp, Message, Receive, Scope, Send
 from tunnelgate.chain import build_gate
+from tunnelgate.materials import gather
 from tunnelgate.uvicorn_http import StrictHttpToolsProtocol
 
 PARTNER = "https://partner.example.com"
@@ -197,14 +198,18 @@ def replicas(tmp_path_factory: pytest.TempPathFactory) -> Generator[Replicas]:
     files = {"one": [shared], "two": [shared], "rolled": [other, shared], "stranger": [other]}
     gates = [
         build_gate(
-            policy(*sealing_keys),
+            made,
             dict.fromkeys((DOCS, WIKI), found.server),
             # The server is started once, by the first of them.
             found.server if name == "one" else Starlette(),
-            audit=found.records,
-            keys_of=lambda issuer: keys("ES256" if issuer.issuer == ISSUER else "Ed25519"),
+            gather(
+                made,
+                audit=found.records,
+                keys_of=lambda issuer: keys("ES256" if issuer.issuer == ISSUER else "Ed25519"),
+            ),
         )
         for name, sealing_keys in files.items()
+        for made in [policy(*sealing_keys)]
     ]
     with served(gates) as ports:
         found.ports = dict(zip(files, ports, strict=True))

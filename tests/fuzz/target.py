@@ -12,6 +12,7 @@ NAMES = (
     "answer",
     "answer_head",
     "bearer",
+    "dpop",
     "event_stream",
     "head",
     "host",

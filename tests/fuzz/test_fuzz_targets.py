@@ -16,6 +16,7 @@ READERS = {
     "answer": "read_answer",
     "answer_head": "read_answer_head",
     "bearer": "read_credentials",
+    "dpop": "read_proof",
     "event_stream": "EventReader",
     "head": "read_head",
     "host": "read_host",

@@ -1,20 +1,32 @@
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+import orjson
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from tests.support.asgi import Headers, Reply, Spy, call, http_scope
 from tests.support.audit import Records
-from tests.support.tokens import ISSUER, RESOURCE, Clock, KeyEndpoint, Token, jwks, trusted_issuer
+from tests.support.tokens import (
+    ISSUER,
+    RESOURCE,
+    Clock,
+    KeyEndpoint,
+    Token,
+    introspected,
+    jwks,
+    trusted_issuer,
+)
 from tunnelgate import (
     Allow,
     AuditLog,
     BearerAuthentication,
+    ClientSecret,
     Deny,
+    Introspection,
     KeySource,
     NeedsScopes,
     Principal,
@@ -22,13 +34,19 @@ from tunnelgate import (
     RemoteKeys,
     StaticKeys,
     TrustedIssuer,
+    Unavailable,
     principal_of,
 )
-from tunnelgate.bearer import REMEMBERED_FOR, REMEMBERED_TOKENS, RouteRules, TokenVerifier
-from tunnelgate.keys import VerificationKey
+from tunnelgate.asgi import Receive, Scope, Send
+from tunnelgate.bearer import RouteRules
+from tunnelgate.exchange import Exchange, exchange_of
+from tunnelgate.fetching import Fetched
+from tunnelgate.jwks import VerificationKey
+from tunnelgate.proofs import SchemeName
 from tunnelgate.reading.bearer import MAX_TOKEN
 from tunnelgate.reading.fault import Fault
 from tunnelgate.requirements import Claims
+from tunnelgate.verifier import REMEMBERED_FOR, REMEMBERED_TOKENS, TokenVerifier
 
 NOW = 1_800_000_000
 METADATA = "https://docs.example.com/.well-known/oauth-protected-resource/mcp"
@@ -36,6 +54,16 @@ CHALLENGE = f'Bearer scope="docs:read", resource_metadata="{METADATA}"'
 INVALID = f'Bearer error="invalid_token", scope="docs:read", resource_metadata="{METADATA}"'
 INSUFFICIENT = f'Bearer error="insufficient_scope", scope="docs:read", resource_metadata="{METADATA}"'
 VALID = Token().mint(NOW)
+
+
+async def unasked(url: str, *, form: object = None, headers: object = None) -> Fetched:
+    raise AssertionError("nobody was to be asked")
+
+
+def introspecting(issuer: str = ISSUER) -> TrustedIssuer:
+    """Return an issuer that is asked about its tokens."""
+    client = ClientSecret("gate", "s3cret")
+    return TrustedIssuer(issuer, introspection=Introspection(f"{issuer}/introspect", unasked, client))
 
 
 class Gate:
@@ -47,15 +75,20 @@ class Gate:
         scopes: Sequence[str] = ("docs:read",),
         now: float = NOW,
         claims: Claims | None = None,
+        **options: Any,
     ) -> None:
         self.spy = Spy()
         self.records = Records()
         self.clock = Clock(now)
         issuer = TrustedIssuer(ISSUER, StaticKeys(jwks("ES256", "Ed25519")) if keys is None else keys)
-        layer = BearerAuthentication(
-            self.spy, resource=RESOURCE, issuers=[issuer], scopes=scopes, claims=claims, clock=self.clock
-        )
+        self.exchanges: list[Exchange] = []
+        arguments: dict[str, Any] = {"issuers": [issuer], "scopes": scopes, "claims": claims, **options}
+        layer = BearerAuthentication(self._look, resource=RESOURCE, clock=self.clock, **arguments)
         self.app = AuditLog(layer, sink=self.records)
+
+    async def _look(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self.exchanges.append(exchange_of(scope))
+        await self.spy(scope, receive, send)
 
     async def ask(self, *authorization: str, headers: Headers = (), path: str = "/mcp") -> Reply:
         fields = [("host", "docs.example.com"), *headers]
@@ -66,6 +99,12 @@ class Gate:
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
+        pytest.param({"issuers": [trusted_issuer(), trusted_issuer("RS256")]}, ISSUER, id="one issuer twice"),
+        pytest.param(
+            {"issuers": [introspecting(), introspecting("https://b.example")]},
+            f"{ISSUER} and https://b.example introspect",
+            id="two issuers to ask",
+        ),
         pytest.param({"issuers": []}, "no issuer is trusted", id="no issuer at all"),
         pytest.param({"resource": "docs.example.com"}, "resource", id="a resource that is no URL"),
         pytest.param({"resource": 'https://a"b.example/mcp'}, "resource", id="a quote in the resource"),
@@ -99,6 +138,11 @@ def test_what_no_token_could_satisfy_or_no_challenge_could_name_is_refused_at_co
 
     with pytest.raises(ValueError, match=sentence):
         BearerAuthentication(Spy(), **{**good, **arguments})
+
+
+def test_an_issuer_that_could_tell_nothing_is_a_mistake() -> None:
+    with pytest.raises(ValueError, match=f"^{ISSUER} has neither keys nor introspection"):
+        TrustedIssuer(ISSUER)
 
 
 def principal(*scopes: str, **claims: Any) -> Principal:
@@ -204,6 +248,54 @@ def test_what_is_told_at_construction_may_be_read_only_once() -> None:
     verdicts = [rules.decide(principal("a", department=name)) for name in ("sales", "sales", "support", "x")]
 
     assert verdicts == [Allow(), Allow(), Allow(), NOT_THEIRS]
+
+
+def speaking_for(subject: str, client_id: str, *scopes: str) -> Principal:
+    return Principal(ISSUER, subject, client_id, frozenset(scopes), {})
+
+
+@pytest.mark.parametrize(
+    ("require_user", "caller", "verdict"),
+    [
+        pytest.param(True, speaking_for("alice", "agent", "a"), Allow(), id="a person"),
+        pytest.param(True, speaking_for("agent", "agent", "a"), Deny(Reason.USER_REQUIRED), id="a client"),
+        pytest.param(
+            True, speaking_for("agent", "agent"), Deny(Reason.USER_REQUIRED), id="a client without the scope"
+        ),
+        pytest.param(True, speaking_for("alice", "agent"), NeedsScopes(("a",)), id="a person without it"),
+        pytest.param(True, speaking_for("Agent", "agent", "a"), Allow(), id="a person of a similar name"),
+        pytest.param(True, None, Deny(Reason.TOKEN_MISSING), id="nobody"),
+        pytest.param(False, speaking_for("agent", "agent", "a"), Allow(), id="a client where it may"),
+    ],
+)
+def test_where_a_person_must_ask_a_client_may_not(
+    caller: Principal | None, verdict: Allow | Deny | NeedsScopes, *, require_user: bool
+) -> None:
+    assert verdict == RouteRules(["a"], require_user=require_user).decide(caller)
+
+
+@pytest.mark.anyio
+async def test_unless_told_otherwise_a_client_may_ask_for_itself_and_its_token_is_not_kept() -> None:
+    gate = Gate()
+
+    reply = await gate.ask(f"Bearer {Token(claims={'sub': 'agent'}).mint(NOW)}")
+
+    assert reply.status == 200
+    assert [exchange.token for exchange in gate.exchanges] == [None]
+    assert RouteRules(["a"]).decide(speaking_for("agent", "agent", "a"))
+
+
+@pytest.mark.anyio
+async def test_a_client_where_a_person_must_ask_is_told_that_this_token_is_not_enough() -> None:
+    gate = Gate(require_user=True)
+
+    as_client = await gate.ask(f"Bearer {Token(claims={'sub': 'agent'}).mint(NOW)}")
+    as_person = await gate.ask(f"Bearer {VALID}")
+
+    assert (as_client.status, as_person.status) == (403, 200)
+    assert as_client.header("www-authenticate") == INSUFFICIENT
+    assert gate.records.verdicts == [("deny", Reason.USER_REQUIRED), ("allow", None)]
+    assert len(gate.spy.scopes) == 1
 
 
 @pytest.mark.parametrize(
@@ -590,6 +682,7 @@ async def test_as_many_tokens_as_allowed_are_remembered_and_then_the_oldest_is_f
     past_it = memory.keys.count
     assert await memory.accepts(tokens[0])
 
+    assert REMEMBERED_TOKENS == 4096
     assert (at_the_limit, past_it) == (REMEMBERED_TOKENS, REMEMBERED_TOKENS + 1)
     assert memory.keys.count == REMEMBERED_TOKENS + 2
 
@@ -598,15 +691,516 @@ async def test_as_many_tokens_as_allowed_are_remembered_and_then_the_oldest_is_f
 async def test_a_token_is_judged_by_the_time_at_which_its_key_is_there() -> None:
     clock = Clock(NOW)
 
-    async def fetch_slowly(url: str) -> bytes:
+    async def fetch_slowly(url: str, *, form: object = None, headers: object = None) -> Fetched:
         clock.now += 40
-        return jwks("ES256")
+        return Fetched(200, "application/json", jwks("ES256"))
 
     issuer = TrustedIssuer(ISSUER, RemoteKeys("https://login.example.com/jwks", fetch_slowly))
     verifier = TokenVerifier(resource=RESOURCE, issuers=[issuer], clock=clock)
 
     with pytest.raises(Fault, match=Reason.TOKEN_EXPIRED):
         await verifier.verify(Token(claims={"exp": NOW + 5}).mint(NOW).encode())
+
+
+OPAQUE = b"2YotnFZFEjr1zCsicMWpAA"
+SHAPED = b"a.b.c"  # opaque, and in the form of a JWT
+URL = "https://login.example.com/introspect"
+
+
+class Asked:
+    """A verifier that asks about opaque tokens, the endpoint, and the time."""
+
+    def __init__(
+        self,
+        answer: bytes | Fetched | Exception | None = None,
+        *,
+        keys: KeySource | None = None,
+        others: Sequence[TrustedIssuer] = (),
+        **bounds: Any,
+    ) -> None:
+        self.clock = Clock(NOW)
+        self.endpoint = KeyEndpoint(introspected(NOW) if answer is None else answer)
+        self.introspection = Introspection(
+            URL, self.endpoint.fetch, ClientSecret("gate", "s3cret"), clock=self.clock, **bounds
+        )
+        self.issuers = [TrustedIssuer(ISSUER, keys, introspection=self.introspection), *others]
+        self.verifier = TokenVerifier(resource=RESOURCE, issuers=self.issuers, clock=self.clock)
+
+    @property
+    def questions(self) -> int:
+        return len(self.endpoint.asked)
+
+    async def verdict(self, token: bytes = OPAQUE) -> str | Reason:
+        """Return whom a token speaks for, or why for nobody."""
+        try:
+            return (await self.verifier.verify(token)).subject
+        except (Fault, Unavailable) as error:
+            return error.reason
+
+    async def verdict_at(self, moment: float, token: bytes = OPAQUE) -> tuple[str | Reason, int]:
+        self.clock.now = NOW + moment
+        return await self.verdict(token), self.questions
+
+
+@pytest.mark.promise("opaque-judged-here")
+@pytest.mark.anyio
+async def test_an_opaque_token_passes_when_its_issuer_says_that_it_was_made_for_us() -> None:
+    asked = Asked()
+    gate = Gate(issuers=asked.issuers)
+
+    reply = await gate.ask(f"Bearer {OPAQUE.decode()}")
+
+    assert reply.status == 200
+    assert "authorization" not in gate.spy.seen_headers
+    found = principal_of(gate.spy.scopes[0])
+    assert found == Principal(
+        ISSUER, "alice", "agent", frozenset({"docs:read"}), orjson.loads(introspected(NOW))
+    )
+    assert OPAQUE.decode() not in str(gate.records.all)
+
+
+@pytest.mark.parametrize(
+    ("answer", "status", "verdict"),
+    [
+        pytest.param(b'{"active":false}', 401, ("deny", Reason.TOKEN_INACTIVE), id="it is not active"),
+        pytest.param(
+            introspected(NOW, aud="https://wiki.example.com/mcp"),
+            401,
+            ("deny", Reason.TOKEN_AUDIENCE_WRONG),
+            id="it is for another server",
+        ),
+        pytest.param(introspected(NOW - 400), 401, ("deny", Reason.TOKEN_EXPIRED), id="it is old"),
+        pytest.param(
+            introspected(NOW, iss="https://evil.example"),
+            401,
+            ("deny", Reason.TOKEN_ISSUER_UNKNOWN),
+            id="it is another issuer's",
+        ),
+        pytest.param(
+            introspected(NOW, token_type="mac"), 401, ("deny", Reason.TOKEN_TYPE_WRONG), id="its type is odd"
+        ),
+        pytest.param(
+            introspected(NOW, cnf={"jkt": "x"}),
+            401,
+            ("deny", Reason.TOKEN_BINDING_WRONG),
+            id="it is bound to a key",
+        ),
+        pytest.param(
+            introspected(NOW, scope="docs:reads"), 403, ("deny", Reason.SCOPE_MISSING), id="it lacks a scope"
+        ),
+        pytest.param(OSError("down"), 503, ("broken", Reason.ISSUER_UNAVAILABLE), id="nothing"),
+        pytest.param(
+            Fetched(500, "application/json", introspected(NOW)),
+            503,
+            ("broken", Reason.ISSUER_UNAVAILABLE),
+            id="it is broken",
+        ),
+        pytest.param(b'{"active":1}', 503, ("broken", Reason.ISSUER_UNAVAILABLE), id="one for true"),
+    ],
+)
+@pytest.mark.promise("opaque-judged-here")
+@pytest.mark.anyio
+async def test_an_opaque_token_does_not_pass_when_its_issuer_says(
+    answer: bytes | Fetched | Exception, status: int, verdict: tuple[str, str]
+) -> None:
+    gate = Gate(issuers=Asked(answer).issuers)
+
+    reply = await gate.ask(f"Bearer {OPAQUE.decode()}")
+
+    challenges = {401: INVALID, 403: INSUFFICIENT, 503: None}
+    assert (reply.status, reply.header("www-authenticate")) == (status, challenges[status])
+    assert gate.records.verdicts == [verdict]
+    assert gate.spy.scopes == []
+    assert OPAQUE.decode() not in f"{gate.records.all} {reply}"
+
+
+@pytest.mark.parametrize(
+    ("max_age", "moments", "expected"),
+    [
+        pytest.param(30.0, (0, 29.5, 30), [1, 1, 2], id="its greatest age"),
+        pytest.param(5.0, (0, 4.5, 5), [1, 1, 2], id="a shorter one"),
+        pytest.param(3600.0, (0, 59.5, 60), [1, 1, 2], id="a minute at most"),
+        pytest.param(0.0, (0, 0, 0), [1, 2, 3], id="no time at all"),
+    ],
+)
+@pytest.mark.anyio
+async def test_what_an_issuer_says_is_used_for(
+    max_age: float, moments: tuple[float, ...], expected: list[int]
+) -> None:
+    asked = Asked(introspected(NOW, exp=NOW + 7200), max_age=max_age)
+
+    found = [await asked.verdict_at(moment) for moment in moments]
+
+    assert found == [("alice", questions) for questions in expected]
+
+
+@pytest.mark.anyio
+async def test_a_token_that_was_revoked_passes_no_longer_than_what_was_said_is_used() -> None:
+    asked = Asked()
+    assert await asked.verdict() == "alice"
+    asked.endpoint.answer = b'{"active":false}'
+
+    assert await asked.verdict_at(29.5) == ("alice", 1)
+    assert await asked.verdict_at(30) == (Reason.TOKEN_INACTIVE, 2)
+    assert await asked.verdict_at(31) == (Reason.TOKEN_INACTIVE, 2)
+
+
+@pytest.mark.promise("opaque-judged-here")
+@pytest.mark.anyio
+async def test_an_opaque_token_is_refused_after_its_end_whatever_was_said_before() -> None:
+    asked = Asked(introspected(NOW, exp=NOW + 10))
+
+    found = [await asked.verdict_at(moment) for moment in (0, 9.5, 10, 39.5, 40)]
+
+    assert found == [("alice", 1), ("alice", 1), ("alice", 2), ("alice", 3), (Reason.TOKEN_EXPIRED, 4)]
+
+
+@pytest.mark.anyio
+async def test_an_opaque_token_is_judged_by_the_time_at_which_the_answer_is_there() -> None:
+    clock = Clock(NOW)
+
+    async def answer_slowly(url: str, *, form: object = None, headers: object = None) -> Fetched:
+        clock.now += 40
+        return Fetched(200, "application/json", introspected(NOW, exp=NOW + 5))
+
+    introspection = Introspection(URL, answer_slowly, ClientSecret("gate", "s3cret"), clock=clock)
+    verifier = TokenVerifier(
+        resource=RESOURCE, issuers=[TrustedIssuer(ISSUER, introspection=introspection)], clock=clock
+    )
+
+    with pytest.raises(Fault, match=Reason.TOKEN_EXPIRED):
+        await verifier.verify(OPAQUE)
+
+
+@pytest.mark.promise("token-for-this-server")
+@pytest.mark.anyio
+async def test_what_an_issuer_says_to_one_server_does_not_make_its_token_pass_at_another() -> None:
+    asked = Asked()
+    theirs = TokenVerifier(resource="https://wiki.example.com/mcp", issuers=asked.issuers, clock=asked.clock)
+    asked.endpoint.answers.clear()
+
+    at_ours, at_theirs = asyncio.create_task(asked.verdict()), asyncio.create_task(theirs.verify(OPAQUE))
+    await asked.endpoint.was_asked.wait()
+    asked.endpoint.answers.set()
+    await asyncio.wait([at_ours, at_theirs])
+
+    assert at_ours.result() == "alice"
+    assert isinstance(error := at_theirs.exception(), Fault)
+    assert error.reason == Reason.TOKEN_AUDIENCE_WRONG
+    assert asked.questions == 1
+    assert await asked.verdict() == "alice"
+    with pytest.raises(Fault, match=Reason.TOKEN_AUDIENCE_WRONG):
+        await theirs.verify(OPAQUE)
+
+
+@pytest.mark.anyio
+async def test_a_hundred_requests_with_one_opaque_token_share_one_question() -> None:
+    asked = Asked()
+    asked.endpoint.answers.clear()
+    requests = [asyncio.create_task(asked.verdict()) for _ in range(100)]
+    await asked.endpoint.was_asked.wait()
+    for each in requests[:10]:
+        each.cancel()
+
+    asked.endpoint.answers.set()
+
+    assert [await each for each in requests[10:]] == ["alice"] * 90
+    assert asked.questions == 1
+    assert await asked.verdict() == "alice"
+    assert asked.questions == 1
+
+
+FOREIGN = trusted_issuer("RS256", issuer="https://b.example")
+
+
+@pytest.mark.parametrize(
+    ("options", "token", "verdict", "questions"),
+    [
+        pytest.param({}, VALID.encode(), "alice", 1, id="a JWT where nobody has keys"),
+        pytest.param({}, SHAPED, "alice", 1, id="what looks like a JWT where nobody has keys"),
+        pytest.param({"keys": StaticKeys(jwks("ES256"))}, VALID.encode(), "alice", 0, id="a JWT by keys"),
+        pytest.param({"keys": StaticKeys(jwks("ES256"))}, OPAQUE, "alice", 1, id="what is none beside keys"),
+        pytest.param(
+            {"keys": StaticKeys(jwks("ES256"))},
+            SHAPED,
+            Reason.TOKEN_MALFORMED,
+            0,
+            id="what looks like a JWT beside keys",
+        ),
+        pytest.param(
+            {"keys": StaticKeys(jwks("ES256"))},
+            VALID.encode()[:-4] + b"AAAA",
+            Reason.TOKEN_SIGNATURE_WRONG,
+            0,
+            id="a JWT with another signature",
+        ),
+        pytest.param(
+            {"keys": StaticKeys(jwks("RS256"))},
+            VALID.encode(),
+            Reason.TOKEN_KEY_UNKNOWN,
+            0,
+            id="a JWT by a key that is unknown",
+        ),
+        pytest.param(
+            {"others": [FOREIGN]},
+            VALID.encode(),
+            Reason.TOKEN_ISSUER_UNKNOWN,
+            0,
+            id="a JWT of who is only asked, beside the keys of another",
+        ),
+        pytest.param({"others": [FOREIGN]}, OPAQUE, "alice", 1, id="an opaque one beside another's keys"),
+        pytest.param(
+            {"others": [FOREIGN]},
+            Token("RS256", claims={"iss": "https://b.example", "sub": "bob"}).mint(NOW).encode(),
+            "bob",
+            0,
+            id="a JWT of the other",
+        ),
+    ],
+)
+@pytest.mark.promise("opaque-judged-here")
+@pytest.mark.anyio
+async def test_a_token_that_keys_could_tell_about_is_not_asked_about(
+    options: dict[str, Any], token: bytes, verdict: str | Reason, questions: int
+) -> None:
+    asked = Asked(**options)
+
+    assert await asked.verdict(token) == verdict
+    assert asked.questions == questions
+
+
+@pytest.mark.anyio
+async def test_an_opaque_token_is_malformed_where_nobody_can_be_asked() -> None:
+    gate = Gate()
+
+    reply = await gate.ask(f"Bearer {OPAQUE.decode()}")
+
+    assert reply.status == 401
+    assert gate.records.verdicts == [("deny", Reason.TOKEN_MALFORMED)]
+
+
+@pytest.mark.promise("bounded")
+@pytest.mark.anyio
+async def test_opaque_tokens_share_the_bound_of_what_is_remembered() -> None:
+    asked = Asked()
+
+    for each in range(REMEMBERED_TOKENS + 1):
+        assert await asked.verdict(b"%d" % each) == "alice"
+    newest = await asked.verdict_at(0, b"%d" % REMEMBERED_TOKENS)
+    oldest = await asked.verdict_at(0, b"0")
+
+    assert (newest, oldest) == (("alice", REMEMBERED_TOKENS + 1), ("alice", REMEMBERED_TOKENS + 2))
+
+
+@pytest.mark.anyio
+async def test_a_token_that_is_found_genuine_again_is_the_newest() -> None:
+    asked = Asked(introspected(NOW, exp=NOW + 7200))
+    for each in range(REMEMBERED_TOKENS):
+        await asked.verdict(b"%d" % each)
+    await asked.verdict_at(30, b"0")
+
+    await asked.verdict(b"one more")
+    before = asked.questions
+    await asked.verdict(b"0")
+
+    assert asked.questions == before
+
+
+@pytest.mark.anyio
+async def test_a_failure_to_ask_is_not_remembered() -> None:
+    asked = Asked(OSError("down"))
+    assert await asked.verdict() == Reason.ISSUER_UNAVAILABLE
+    asked.endpoint.answer = introspected(NOW)
+
+    assert await asked.verdict() == "alice"
+
+
+class Signed:
+    """Takes what a client signed with the pen it was given: a proof that a test can see through."""
+
+    scheme: SchemeName = "dpop"
+
+    def __init__(self, nonce: str | None = "next") -> None:
+        self.checked: list[tuple[bytes, str]] = []
+        self._nonce = nonce
+
+    def prepare(self, exchange: Exchange) -> None:
+        exchange.proof_algorithms = ("ES256",)
+
+    def check(self, scope: Scope, exchange: Exchange, token: bytes, principal: Principal) -> None:
+        self.checked.append((token, principal.subject))
+        exchange.dpop_nonce = self._nonce
+        if exchange.head.fields.pop(b"dpop", b"") != b"signed":
+            raise Fault(Reason.PROOF_WRONG, "the pen")
+
+
+DPOP = f'scope="docs:read", resource_metadata="{METADATA}", algs="ES256"'
+
+
+@pytest.mark.parametrize(
+    ("authorization", "dpop", "status", "challenge", "reason"),
+    [
+        pytest.param([f"DPoP {VALID}"], "signed", 200, None, None, id="a token with its proof"),
+        pytest.param([f"dpop {VALID}"], "signed", 200, None, None, id="the scheme in lower case"),
+        pytest.param([], "signed", 401, f"DPoP {DPOP}", Reason.TOKEN_MISSING, id="a proof alone"),
+        pytest.param(
+            [f"Bearer {VALID}"],
+            "signed",
+            401,
+            f'DPoP error="invalid_token", {DPOP}',
+            Reason.TOKEN_MALFORMED,
+            id="a bearer token with a proof",
+        ),
+        pytest.param(
+            [f"DPoP {VALID}"],
+            "forged",
+            401,
+            f'DPoP error="invalid_dpop_proof", {DPOP}',
+            Reason.PROOF_WRONG,
+            id="a token with another's proof",
+        ),
+        pytest.param(
+            [f"DPoP {VALID[:-4]}AAAA"],
+            "signed",
+            401,
+            f'DPoP error="invalid_token", {DPOP}',
+            Reason.TOKEN_SIGNATURE_WRONG,
+            id="a bad token with a proof",
+        ),
+    ],
+)
+@pytest.mark.promise("bound-stays-bound")
+@pytest.mark.anyio
+async def test_where_a_proof_is_needed_a_token_passes_with_it(
+    authorization: list[str], dpop: str, status: int, challenge: str | None, reason: Reason | None
+) -> None:
+    proof = Signed()
+    gate = Gate(proof=proof)
+
+    reply = await gate.ask(*authorization, headers=[("dpop", dpop)])
+
+    assert (reply.status, reply.header("www-authenticate")) == (status, challenge)
+    assert [gate.records.verdicts[0][1]] == [reason]
+    assert len(gate.spy.scopes) == (status == 200)
+    was_checked = status == 200 or reason == Reason.PROOF_WRONG
+    assert proof.checked == [(VALID.encode(), "alice")] * was_checked
+    assert reply.header("dpop-nonce") == ("next" if was_checked else None)
+
+
+@pytest.mark.anyio
+async def test_a_proof_is_checked_with_every_request_however_well_its_token_is_remembered() -> None:
+    gate = Gate(proof=Signed())
+
+    statuses = [
+        (await gate.ask(f"DPoP {VALID}", headers=[("dpop", dpop)])).status
+        for dpop in ("signed", "forged", "signed")
+    ]
+
+    assert statuses == [200, 401, 200]
+
+
+@pytest.mark.parametrize("proof", [pytest.param(None, id="none"), pytest.param(Signed(), id="one")])
+@pytest.mark.promise("token-stays-here")
+@pytest.mark.anyio
+async def test_neither_token_nor_proof_is_passed_on_where_the_route_checks(proof: Signed | None) -> None:
+    gate = Gate(proof=proof)
+
+    reply = await gate.ask(f"{'DPoP' if proof else 'Bearer'} {VALID}", headers=[("dpop", "signed")])
+
+    assert reply.status == 200
+    assert gate.spy.seen_headers == {"host": "docs.example.com"}
+    assert VALID not in f"{gate.spy.scopes} {gate.records.all}"
+
+
+@pytest.mark.parametrize(
+    ("proof", "nonces"),
+    [
+        pytest.param(Signed("next"), [("dpop-nonce", "next")], id="where the gate has one"),
+        pytest.param(Signed(None), [], id="where the gate has none"),
+        pytest.param(None, [("DPoP-Nonce", "theirs")], id="where nobody needs a proof"),
+    ],
+)
+@pytest.mark.anyio
+async def test_a_nonce_of_the_application_gives_way_to_that_of_the_gate(
+    proof: Signed | None, nonces: list[tuple[str, str]]
+) -> None:
+    async def application(scope: Scope, receive: Receive, send: Send) -> None:
+        headers = [(b"x-other", b"1"), (b"DPoP-Nonce", b"theirs")]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": b"{}"})
+
+    layer = BearerAuthentication(
+        application, resource=RESOURCE, issuers=[trusted_issuer()], proof=proof, clock=lambda: NOW
+    )
+    headers = [("authorization", f"{'DPoP' if proof else 'Bearer'} {VALID}"), ("dpop", "signed")]
+
+    reply = await call(layer, http_scope(headers=headers))
+
+    assert reply.headers == [("x-other", "1"), *nonces]
+    assert reply.body == b"{}"
+
+
+@pytest.mark.parametrize(
+    ("cnf", "status"),
+    [
+        pytest.param(None, 200, id="nothing"),
+        pytest.param({"jkt": "x"}, 401, id="a key"),
+        pytest.param({"x5t#S256": "x"}, 401, id="a certificate"),
+        pytest.param({}, 401, id="an empty object"),
+        pytest.param("x", 401, id="a text"),
+        pytest.param([], 401, id="an empty list"),
+        pytest.param(False, 401, id="false"),
+    ],
+)
+@pytest.mark.promise("bound-stays-bound")
+@pytest.mark.anyio
+async def test_where_no_proof_is_checked_a_token_passes_that_is_bound_to(cnf: object, status: int) -> None:
+    gate = Gate()
+
+    reply = await gate.ask(f"Bearer {Token(claims={'cnf': cnf}).mint(NOW)}")
+
+    assert reply.status == status
+    if status == 401:
+        assert gate.records.verdicts == [("deny", Reason.TOKEN_BINDING_WRONG)]
+
+
+@pytest.mark.parametrize(
+    ("keep_token", "token"),
+    [
+        pytest.param(True, VALID.encode(), id="where it is to be exchanged"),
+        pytest.param(False, None, id="nowhere else"),
+    ],
+)
+@pytest.mark.promise("token-stays-here")
+@pytest.mark.anyio
+async def test_a_token_is_kept_in_the_gate(token: bytes | None, *, keep_token: bool) -> None:
+    gate = Gate(keep_token=keep_token)
+
+    assert (await gate.ask(f"Bearer {VALID}")).status == 200
+
+    (exchange,) = gate.exchanges
+    assert exchange.token == token
+    assert VALID not in f"{exchange} {gate.spy.seen_headers} {gate.records.all}"
+
+
+@pytest.mark.anyio
+async def test_a_token_that_did_not_pass_is_not_kept() -> None:
+    kept: list[Exchange] = []
+    layer = BearerAuthentication(
+        Spy(),
+        resource=RESOURCE,
+        issuers=[trusted_issuer()],
+        proof=Signed(),
+        keep_token=True,
+        clock=lambda: NOW,
+    )
+    scope = http_scope(headers=[("authorization", f"DPoP {VALID}"), ("dpop", "forged")])
+    kept.append(exchange_of(scope))
+
+    reply = await call(layer, scope)
+
+    assert reply.status == 401
+    assert (kept[0].token, kept[0].principal) == (None, None)
 
 
 SCHEMES = st.sampled_from([b"Bearer ", b"bearer ", b"Bearer", b"Basic ", b"DPoP ", b" ", b""])
@@ -643,3 +1237,46 @@ def test_no_octets_in_authorization_pass_but_those_of_the_token_and_none_break_t
         assert reply.status == 200
     else:
         assert (reply.status, reply.header("www-authenticate")) == (401, INVALID)
+
+
+OPAQUE_SPLICES = st.tuples(st.integers(0, len(OPAQUE)), st.integers(0, 3), st.binary(max_size=3))
+
+
+def spliced_opaque(splices: list[tuple[int, int, bytes]]) -> bytes:
+    token = OPAQUE
+    for position, length, octets in splices:
+        token = token[:position] + octets + token[position + length :]
+    return token
+
+
+@given(
+    scheme=SCHEMES,
+    token=st.binary(max_size=40) | st.lists(OPAQUE_SPLICES, max_size=2).map(spliced_opaque),
+    has_keys=st.booleans(),
+)
+@example(scheme=b"Bearer ", token=OPAQUE, has_keys=True)
+@example(scheme=b"Bearer ", token=OPAQUE, has_keys=False)
+@settings(max_examples=300, deadline=None)
+def test_no_octets_in_authorization_pass_but_those_of_which_the_issuer_says_true(
+    scheme: bytes, token: bytes, *, has_keys: bool
+) -> None:
+    asked: list[str] = []
+
+    async def answer(url: str, *, form: Mapping[str, str] | None = None, headers: object = None) -> Fetched:
+        asked.append((form or {})["token"])
+        is_active = asked[-1] == OPAQUE.decode()
+        return Fetched(200, "application/json", introspected(NOW, active=is_active))
+
+    introspection = Introspection(URL, answer, ClientSecret("gate", "s3cret"))
+    issuer = TrustedIssuer(
+        ISSUER, StaticKeys(jwks("ES256")) if has_keys else None, introspection=introspection
+    )
+    layer = BearerAuthentication(Spy(), resource=RESOURCE, issuers=[issuer], clock=lambda: NOW)
+    value = scheme + token
+    scope = {**http_scope(), "headers": [(b"authorization", value)]}
+
+    reply = asyncio.run(call(layer, scope))
+
+    is_good = value[:7].lower() == b"bearer " and value[7:] == OPAQUE
+    assert reply.status == (200 if is_good else 401)
+    assert [each.encode() for each in asked] in ([], [value[7:]])

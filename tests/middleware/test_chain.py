@@ -11,9 +11,14 @@ from starlette.routing import Mount
 
 from tests.support.asgi import Reply, Spy, call, http_scope
 from tests.support.audit import Records
+from tests.support.certificates import Authority
 from tests.support.mcp import legacy, modern
+from tests.support.proofs import Proof, client_key, thumbprint
+from tests.support.token_endpoint import ScriptedIssuer, answered, issued
 from tests.support.tokens import ISSUER, KeyEndpoint, Token, jwks
 from tunnelgate import (
+    ConfigurationError,
+    Fetch,
     Issuer,
     KeySource,
     Policy,
@@ -26,6 +31,7 @@ from tunnelgate import (
 )
 from tunnelgate.asgi import ASGIApp, Message, Receive, Scope, Send
 from tunnelgate.chain import build_gate
+from tunnelgate.materials import gather
 
 NOW = 1_800_000_000
 PARTNER = "https://partner.example.com"
@@ -88,13 +94,14 @@ def token(route: str = DOCS, issuer: str = ISSUER, path: str = "/mcp", **claims:
 class Gate:
     """A gate in front of one application, with what came through and what was written down."""
 
-    def __init__(self, spy: Spy | None = None, **changes: Any) -> None:
+    def __init__(self, spy: Spy | None = None, fetch: Fetch | None = None, **changes: Any) -> None:
         self.spy = spy or Spy()
         self.records = Records()
         self.app = protect(
             self.spy,
             Policy.from_mapping({**SETTINGS, **changes}),
             audit=self.records,
+            fetch=fetch,
             keys_of=keys_of,
             clock=lambda: NOW,
             new_id=lambda: "0123456789abcdef",
@@ -589,6 +596,336 @@ async def test_a_client_must_be_within_the_networks_of_the_gate_and_of_the_route
     assert reply.status == status
 
 
+BOUND = "bound.tunnel.example.com"
+CERTIFIED = "certified.tunnel.example.com"
+PEOPLE = "people.example.com"
+PROVING: Mapping[str, Any] = {
+    "bound": {"tools": ["search_docs"], "proof": "dpop", "scopes": ["docs:read"]},
+    "certified": {"tools": ["search_docs"], "proof": "mtls"},
+    PEOPLE: {"tools": ["search_docs"], "require_user": True, "proof": "none"},
+}
+PINGS = about("ping")
+CLIENTS = Authority("clients")
+CLIENT = CLIENTS.issue("agent")
+
+
+def bound_to(route: str, **binding: str) -> str:
+    return token(route, cnf=binding)
+
+
+def with_key(route: str) -> str:
+    """Return a token for a route that is bound to the client's key."""
+    return bound_to(route, jkt=thumbprint(client_key()))
+
+
+def proof(bearer: str, route: str, **claims: Any) -> str:
+    return Proof(claims={"htu": f"https://{route}/mcp", **claims}).mint(bearer, NOW)
+
+
+async def prove(
+    gate: Gate, bearer: str, dpop: str | None = None, *, host: str = BOUND, scheme: str = "DPoP"
+) -> Reply:
+    headers: dict[str, Any] = {} if dpop is None else {"dpop": dpop}
+    return await gate.ask(host=host, body=PINGS, authorization=f"{scheme} {bearer}", **headers)
+
+
+ALGS = 'algs="ES256 ES384 ES512 Ed25519 EdDSA PS256 PS384 PS512 RS256 RS384 RS512"'
+
+
+@pytest.mark.parametrize(
+    ("scheme", "dpop", "reason", "error"),
+    [
+        pytest.param(
+            "DPoP",
+            proof(with_key(BOUND), BOUND),
+            Reason.PROOF_WRONG,
+            "invalid_dpop_proof",
+            id="with a proof of another token",
+        ),
+        pytest.param("DPoP", None, Reason.PROOF_MISSING, "invalid_dpop_proof", id="without a proof"),
+        pytest.param("Bearer", None, Reason.TOKEN_MALFORMED, "invalid_token", id="as whoever has it"),
+    ],
+)
+@pytest.mark.promise("bound-stays-bound")
+@pytest.mark.anyio
+async def test_a_token_of_a_route_with_proofs_passes_with_none_but_its_own(
+    scheme: str, dpop: str | None, reason: Reason, error: str
+) -> None:
+    gate, bearer = Gate(routes=PROVING), with_key(BOUND)
+
+    reply = await prove(gate, bearer, dpop, scheme=scheme)
+
+    assert [("deny", reason)] == gate.records.verdicts
+    assert (reply.status, gate.spy.scopes) == (401, [])
+    assert reply.header("www-authenticate") == (
+        f'DPoP error="{error}", scope="docs:read", '
+        f'resource_metadata="https://{BOUND}/.well-known/oauth-protected-resource/mcp", {ALGS}'
+    )
+
+
+@pytest.mark.promise("bound-stays-bound")
+@pytest.mark.promise("token-stays-here")
+@pytest.mark.anyio
+async def test_a_token_with_its_proof_passes_once_and_neither_reaches_the_application() -> None:
+    gate, bearer = Gate(routes=PROVING), with_key(BOUND)
+    proven = proof(bearer, BOUND)
+
+    replies = [await prove(gate, bearer, dpop=proven) for _ in range(2)]
+
+    assert [reply.status for reply in replies] == [200, 401]
+    assert gate.records.verdicts == [("allow", None), ("deny", Reason.PROOF_REPLAYED)]
+    assert {"authorization", "dpop"}.isdisjoint(gate.spy.seen_headers)
+    assert bearer not in f"{gate.spy.scopes} {gate.records.all}"
+    assert proven not in f"{gate.spy.scopes} {gate.records.all}"
+
+
+@pytest.mark.promise("bound-stays-bound")
+@pytest.mark.anyio
+async def test_a_proof_may_name_whichever_hostname_of_the_route_was_asked() -> None:
+    name, other = "bound.example.com", "bound.example.com.tunnel.example.com"
+    gate = Gate(routes={name: PROVING["bound"]})
+    bearer = with_key(name)
+
+    statuses = [
+        (await prove(gate, bearer, host=host, dpop=proof(bearer, named))).status
+        for host, named in ((name, name), (other, other), (other, "evil.example.com"))
+    ]
+
+    assert statuses == [200, 200, 401]
+
+
+@pytest.mark.promise("bound-stays-bound")
+@pytest.mark.anyio
+async def test_a_proof_may_name_the_resource_where_it_is_on_a_hostname_of_the_route() -> None:
+    resource = f"https://{BOUND}/below/a/path"
+    gate = Gate(routes={"bound": {**PROVING["bound"], "resource": resource}})
+    bearer = token(BOUND, aud=resource, cnf={"jkt": thumbprint(client_key())})
+
+    urls = (resource, f"https://{BOUND}/mcp", "https://public.example.com/mcp")
+    statuses = [(await prove(gate, bearer, proof(bearer, BOUND, htu=url))).status for url in urls]
+
+    assert statuses == [200, 200, 401]
+
+
+@pytest.mark.parametrize(
+    ("age", "status"), [pytest.param(30, 200, id="at it"), pytest.param(31, 401, id="past it")]
+)
+@pytest.mark.promise("bound-stays-bound")
+@pytest.mark.anyio
+async def test_a_proof_is_as_old_as_the_policy_allows(age: int, status: int) -> None:
+    gate, bearer = Gate(routes=PROVING, dpop={"max_age": "30s"}), with_key(BOUND)
+
+    reply = await prove(gate, bearer, dpop=proof(bearer, BOUND, iat=NOW - age))
+
+    assert reply.status == status
+
+
+@pytest.mark.promise("bound-stays-bound")
+@pytest.mark.anyio
+async def test_a_nonce_that_the_policy_requires_is_given_and_is_good_for_its_route_on_every_replica(
+    tmp_path: Path,
+) -> None:
+    key = key_file(tmp_path, "k", b"k" * 32)
+    routes = {"bound": PROVING["bound"], "other": PROVING["bound"]}
+    first, replica = (Gate(routes=routes, dpop={"require_nonce": True}, sealing_keys=[key]) for _ in range(2))
+    bearer, elsewhere = with_key(BOUND), with_key("other.tunnel.example.com")
+
+    asked = await prove(first, bearer, dpop=proof(bearer, BOUND))
+    nonce = asked.header("dpop-nonce")
+    assert nonce is not None
+    good = await prove(replica, bearer, dpop=proof(bearer, BOUND, nonce=nonce))
+    there = await prove(
+        first,
+        elsewhere,
+        host="other.tunnel.example.com",
+        dpop=proof(elsewhere, "other.tunnel.example.com", nonce=nonce),
+    )
+
+    assert (asked.status, asked.json()) == (401, {"error": "use_dpop_nonce"})
+    assert (asked.header("www-authenticate") or "").startswith('DPoP error="use_dpop_nonce", ')
+    assert (good.status, there.status) == (200, 401)
+    assert first.records.verdicts == [("deny", Reason.PROOF_NONCE_WRONG)] * 2
+
+
+@pytest.mark.promise("bound-stays-bound")
+@pytest.mark.anyio
+async def test_without_a_word_about_nonces_none_is_asked_for() -> None:
+    gate, bearer = Gate(routes=PROVING), with_key(BOUND)
+
+    reply = await prove(gate, bearer, dpop=proof(bearer, BOUND))
+
+    assert (reply.status, reply.header("dpop-nonce")) == (200, None)
+
+
+async def ask_with_certificate(gate: Gate, bearer: str, pem: str | None) -> Reply:
+    headers = [("host", CERTIFIED), ("content-type", "application/json"), ("content-length", str(len(PINGS)))]
+    scope = http_scope(headers=[*headers, ("authorization", f"Bearer {bearer}")], client=INSIDE)
+    if pem is not None:
+        scope["extensions"] = {"tls": {"client_cert_chain": [pem]}}
+    return await call(gate.app, scope, PINGS)
+
+
+@pytest.mark.parametrize(
+    ("bearer", "pem", "reason"),
+    [
+        pytest.param(
+            bound_to(CERTIFIED, **{"x5t#S256": CLIENT.thumbprint}), CLIENT.pem, None, id="its certificate"
+        ),
+        pytest.param(
+            bound_to(CERTIFIED, **{"x5t#S256": CLIENT.thumbprint}),
+            CLIENTS.issue("other").pem,
+            Reason.PROOF_WRONG,
+            id="that of another",
+        ),
+        pytest.param(
+            bound_to(CERTIFIED, **{"x5t#S256": CLIENT.thumbprint}), None, Reason.PROOF_MISSING, id="none"
+        ),
+        pytest.param(
+            token(CERTIFIED), CLIENT.pem, Reason.TOKEN_BINDING_WRONG, id="a token that is not bound"
+        ),
+    ],
+)
+@pytest.mark.promise("bound-stays-bound")
+@pytest.mark.anyio
+async def test_a_token_of_a_route_with_certificates_passes_with_its_own(
+    bearer: str, pem: str | None, reason: Reason | None
+) -> None:
+    gate = Gate(routes=PROVING)
+
+    reply = await ask_with_certificate(gate, bearer, pem)
+
+    assert reply.status == (200 if reason is None else 401)
+    assert gate.records.verdicts == [("allow", None) if reason is None else ("deny", reason)]
+    assert len(gate.spy.scopes) == (1 if reason is None else 0)
+
+
+@pytest.mark.parametrize(
+    "binding",
+    [
+        pytest.param({"jkt": thumbprint(client_key())}, id="to a key"),
+        pytest.param({"x5t#S256": CLIENT.thumbprint}, id="to a certificate"),
+    ],
+)
+@pytest.mark.promise("bound-stays-bound")
+@pytest.mark.anyio
+async def test_a_bound_token_is_none_where_nobody_checks_what_it_is_bound_to(binding: dict[str, str]) -> None:
+    gate = Gate(routes=PROVING)
+
+    reply = await gate.ask(host=PEOPLE, body=PINGS, bearer=bound_to(PEOPLE, **binding))
+
+    assert (reply.status, gate.spy.scopes) == (401, [])
+    assert gate.records.verdicts == [("deny", Reason.TOKEN_BINDING_WRONG)]
+
+
+@pytest.mark.parametrize(
+    ("host", "members"),
+    [
+        pytest.param(
+            BOUND,
+            {
+                "dpop_bound_access_tokens_required": True,
+                "dpop_signing_alg_values_supported": ALGS.removeprefix('algs="').rstrip('"').split(),
+            },
+            id="proofs",
+        ),
+        pytest.param(CERTIFIED, {"tls_client_certificate_bound_access_tokens": True}, id="certificates"),
+        pytest.param(PEOPLE, {}, id="nothing"),
+    ],
+)
+@pytest.mark.promise("challenge-complete")
+@pytest.mark.anyio
+async def test_the_metadata_of_a_route_says_what_tokens_are_bound_to(
+    host: str, members: dict[str, Any]
+) -> None:
+    gate = Gate(routes=PROVING)
+
+    reply = await gate.ask(host=host, method="GET", path="/.well-known/oauth-protected-resource")
+
+    told = reply.json()
+    assert {name: told[name] for name in told if "bound" in name or "dpop" in name} == members
+
+
+@pytest.mark.parametrize(
+    ("subject", "status"),
+    [pytest.param("alice", 200, id="a person"), pytest.param("agent", 403, id="itself")],
+)
+@pytest.mark.promise("token-for-this-server")
+@pytest.mark.anyio
+async def test_a_route_for_people_takes_no_token_that_a_client_has_for_itself(
+    subject: str, status: int
+) -> None:
+    gate = Gate(routes=PROVING)
+
+    reply = await gate.ask(host=PEOPLE, body=PINGS, bearer=token(PEOPLE, sub=subject))
+
+    assert reply.status == status
+    assert gate.records.verdicts == [("allow", None) if status == 200 else ("deny", Reason.USER_REQUIRED)]
+
+
+@pytest.mark.promise("token-for-this-server")
+@pytest.mark.anyio
+async def test_each_issuer_writes_its_tokens_in_its_own_way() -> None:
+    entra = {"issuer": PARTNER, "jwks_file": "b.json", "scope_claims": ["scp", "roles"]}
+    entra |= {"client_id_claim": "azp", "token_id_claim": "uti", "token_types": ["JWT"]}
+    gate = Gate(oauth={"issuers": [{"issuer": ISSUER, "jwks_file": "a.json"}, entra]})
+    claims: dict[str, Any] = {"aud": f"https://{DOCS}/mcp", "scope": None, "client_id": None, "jti": None}
+    claims |= {"scp": "docs:write", "roles": ["docs:read"], "azp": "app", "uti": "1"}
+
+    theirs = Token("RS256", claims={**claims, "iss": PARTNER}, header={"typ": "JWT"}).mint(NOW)
+    ours = Token("ES256", claims={**claims, "iss": ISSUER}, header={"typ": "JWT"}).mint(NOW)
+    replies = [await gate.ask(bearer=each, body=calling("edit_doc")) for each in (theirs, ours)]
+
+    assert [reply.status for reply in replies] == [200, 401]
+    found = principal_of(gate.spy.scopes[0])
+    assert found is not None
+    assert (found.client_id, found.scopes) == ("app", frozenset({"docs:read", "docs:write"}))
+
+
+@pytest.mark.promise("opaque-judged-here")
+@pytest.mark.anyio
+async def test_about_a_token_that_says_nothing_the_issuer_is_asked_by_whoever_fetches(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("SECRET", "s3cr3t")
+    said = {
+        "active": True,
+        "aud": f"https://{DOCS}/mcp",
+        "client_id": "agent",
+        "sub": "alice",
+        "exp": NOW + 60,
+    }
+    issuer = ScriptedIssuer(answered({**said, "scope": "docs:read"}), answered({"active": False}))
+    introspection = {"client_id": "gate", "client_secret_env": "SECRET", "endpoint": f"{PARTNER}/introspect"}
+    opaque = {"issuer": PARTNER, "token_formats": ["opaque"], "introspection": introspection}
+    gate = Gate(fetch=issuer.fetch, oauth={"issuers": [{"issuer": ISSUER, "jwks_file": "a.json"}, opaque]})
+
+    bearers = ("opaque", "revoked", token())
+    replies = [await gate.ask(bearer=each, body=calling("search_docs")) for each in bearers]
+
+    assert [reply.status for reply in replies] == [200, 401, 200]
+    assert [(asked.form or {}).get("token") for asked in issuer.asked] == ["opaque", "revoked"]
+    assert gate.records.verdicts == [("allow", None), ("deny", Reason.TOKEN_INACTIVE), ("allow", None)]
+
+
+@pytest.mark.promise("own-credentials")
+@pytest.mark.anyio
+async def test_a_bound_token_is_exchanged_for_one_of_the_application_s(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("SECRET", "s3cr3t")
+    issuer, bearer = ScriptedIssuer(issued("for-the-server")), with_key(BOUND)
+    exchange = {"client_id": "gate", "client_secret_env": "SECRET", "token_endpoint": f"{ISSUER}/token"}
+    route = {**PROVING["bound"], "credentials": {"token_exchange": exchange}}
+    gate = Gate(fetch=issuer.fetch, routes={"bound": route})
+
+    reply = await prove(gate, bearer, dpop=proof(bearer, BOUND))
+
+    assert reply.status == 200
+    assert gate.spy.seen_headers["authorization"] == "Bearer for-the-server"
+    assert "dpop" not in gate.spy.seen_headers
+    assert [(asked.form or {})["subject_token"] for asked in issuer.asked] == [bearer]
+
+
 CALL = b'{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"search_docs","arguments":{"q":"*"}}}'
 ANSWER = b'{"jsonrpc":"2.0","id":1,"result":{"text":"*"}}'
 
@@ -738,14 +1075,8 @@ async def test_a_fastapi_application_behind_the_gate_learns_who_asks(
 async def test_each_route_has_its_own_application_behind_one_gate() -> None:
     docs, wiki, other = Spy(), Spy(), Spy()
     policy = Policy.from_mapping(SETTINGS)
-    gate = build_gate(
-        policy,
-        {"docs": docs, WIKI: wiki},
-        other,
-        audit=Records(),
-        keys_of=keys_of,
-        clock=lambda: NOW,
-    )
+    materials = gather(policy, audit=Records(), keys_of=keys_of)
+    gate = build_gate(policy, {"docs": docs, WIKI: wiki}, other, materials, clock=lambda: NOW)
 
     for host, bearer in ((DOCS, token(DOCS)), (WIKI, token(WIKI, PARTNER)), (OPEN, token(OPEN))):
         headers, body = legacy("ping")
@@ -774,15 +1105,8 @@ class Stateful(Spy):
 
 def sealed_gate(*files: Path, sealer: Sealer | None = None) -> tuple[ASGIApp, Stateful]:
     spy = Stateful()
-    gate = build_gate(
-        Policy.from_mapping({**SETTINGS, "sealing_keys": files}),
-        dict.fromkeys(("docs", WIKI, "open", "tickets"), spy),
-        spy,
-        audit=Records(),
-        keys_of=keys_of,
-        sealer=sealer,
-        clock=lambda: NOW,
-    )
+    policy = Policy.from_mapping({**SETTINGS, "sealing_keys": files})
+    gate = protect(spy, policy, audit=Records(), keys_of=keys_of, sealer=sealer, clock=lambda: NOW)
     return gate, spy
 
 
@@ -915,12 +1239,16 @@ def test_a_short_sealing_key_keeps_the_gate_from_being_built(
     files = [key_file(tmp_path, "good", b"g" * 32)]
     files.insert(position, key_file(tmp_path, "short", octets))
 
-    with pytest.raises(ValueError, match="short holds a key of fewer than 32 octets"):
+    with pytest.raises(ConfigurationError) as refused:
         sealed_gate(*files)
+
+    assert [str(fault) for fault in refused.value.faults] == [
+        f"sealing_keys[{position}] = '{tmp_path / 'short'}': short holds a key of fewer than 32 octets"
+    ]
 
 
 def test_a_sealing_key_that_is_not_there_keeps_the_gate_from_being_built(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match=r"missing\.key"):
+    with pytest.raises(ConfigurationError, match=r"missing\.key': No such file or directory"):
         sealed_gate(tmp_path / "missing.key")
 
 
@@ -952,29 +1280,33 @@ async def test_by_default_keys_are_those_of_the_file_and_records_go_to_the_file(
 
 
 def test_a_file_of_keys_that_is_not_there_keeps_the_gate_from_being_built(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match=r"jwks\.json"):
+    with pytest.raises(ConfigurationError, match=r"jwks\.json': No such file or directory"):
         protect(Spy(), written_policy(tmp_path))
 
 
 def test_a_file_without_keys_keeps_the_gate_from_being_built(tmp_path: Path) -> None:
     (tmp_path / "jwks.json").write_bytes(b'{"keys":[]}')
 
-    with pytest.raises(ValueError, match="has no key that tokens may be signed with"):
+    with pytest.raises(ConfigurationError, match=r"jwks\.json': has no key that tokens may be signed with"):
         protect(Spy(), written_policy(tmp_path))
 
 
 def test_a_url_of_keys_needs_somebody_who_fetches_them(tmp_path: Path) -> None:
     policy = written_policy(tmp_path, jwks_uri="https://login.example.com/jwks")
 
-    with pytest.raises(ValueError, match=f"the keys of {ISSUER} are at a URL; give keys_of to fetch them"):
+    with pytest.raises(ConfigurationError) as refused:
         protect(Spy(), policy)
+
+    assert [str(fault) for fault in refused.value.faults] == [
+        "oauth.issuers[0]: is to be asked over HTTP, and no fetch was given to do that"
+    ]
 
 
 def test_a_record_that_could_go_nowhere_keeps_the_gate_from_being_built(tmp_path: Path) -> None:
     (tmp_path / "jwks.json").write_bytes(jwks("ES256"))
     (tmp_path / "audit.jsonl").mkdir()
 
-    with pytest.raises(IsADirectoryError):
+    with pytest.raises(ConfigurationError, match=r"audit\.jsonl': Is a directory"):
         protect(Spy(), written_policy(tmp_path))
 
 

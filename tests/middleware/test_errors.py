@@ -1,13 +1,19 @@
+import re
+
 import pytest
 
 from tunnelgate import (
     AuditUnavailable,
     ConfigurationError,
     ConfigurationFault,
+    CredentialUnavailable,
+    IssuerUnavailable,
     KeysUnavailable,
     Reason,
+    ReplayWindowFull,
     TunnelgateError,
     Unavailable,
+    errors,
 )
 
 
@@ -17,6 +23,9 @@ from tunnelgate import (
         pytest.param(ConfigurationError, TunnelgateError, id="a configuration that cannot be run"),
         pytest.param(Unavailable, TunnelgateError, id="something that we depend on"),
         pytest.param(KeysUnavailable, Unavailable, id="the keys of an issuer"),
+        pytest.param(IssuerUnavailable, Unavailable, id="an issuer that does not answer"),
+        pytest.param(CredentialUnavailable, Unavailable, id="a token for the application"),
+        pytest.param(ReplayWindowFull, Unavailable, id="a window with no room for one more proof"),
         pytest.param(AuditUnavailable, Unavailable, id="a decision that cannot be written down"),
     ],
 )
@@ -29,11 +38,44 @@ def test_every_exception_hangs_where_the_tree_says(error: type[Exception], paren
     [
         pytest.param(Unavailable("x"), Reason.INTERNAL_ERROR, id="nobody says what"),
         pytest.param(KeysUnavailable("x"), Reason.KEYS_UNAVAILABLE, id="keys"),
+        pytest.param(IssuerUnavailable("x"), Reason.ISSUER_UNAVAILABLE, id="an issuer"),
+        pytest.param(CredentialUnavailable("x"), Reason.CREDENTIAL_UNAVAILABLE, id="a credential"),
+        pytest.param(ReplayWindowFull("x"), Reason.REPLAY_WINDOW_FULL, id="a replay window"),
         pytest.param(AuditUnavailable("x"), Reason.AUDIT_UNAVAILABLE, id="audit"),
     ],
 )
 def test_what_is_down_says_under_which_reason(error: Unavailable, reason: Reason) -> None:
     assert error.reason is reason
+
+
+def _below(error: type[TunnelgateError]) -> set[type[TunnelgateError]]:
+    return {error}.union(*map(_below, error.__subclasses__()))
+
+
+def test_everything_that_can_be_down_has_a_reason_of_its_own() -> None:
+    ours = [each for each in _below(Unavailable) if each.__module__ == errors.__name__]
+
+    reasons = [each.reason for each in ours if issubclass(each, Unavailable)]
+
+    assert len(ours) == 6
+    assert len(set(reasons)) == 6
+
+
+def test_the_documentation_draws_the_tree_as_it_is() -> None:
+    drawn = re.findall(r"^( {4,})([A-Z]\w+)", errors.__doc__ or "", re.MULTILINE)
+    parents: dict[int, str] = {}
+    edges: set[tuple[str, str]] = set()
+    for indent, name in drawn:
+        parents[len(indent)] = name
+        if len(indent) > 4:
+            edges.add((parents[len(indent) - 2], name))
+
+    expected = {
+        (each.__base__.__name__, each.__name__)
+        for each in _below(TunnelgateError) - {TunnelgateError}
+        if each.__module__ == errors.__name__ and each.__base__ is not None
+    }
+    assert edges == expected
 
 
 @pytest.mark.parametrize(

@@ -144,6 +144,32 @@ def _exchange(written: list[Verdict]) -> Exchange:
     return exchange
 
 
+@pytest.mark.parametrize("part", ["token", "upstream_token"])
+@pytest.mark.promise("token-stays-here")
+def test_a_record_that_is_shown_shows_no_token(part: str) -> None:
+    exchange = exchange_of(http_scope())
+    setattr(exchange, part, b"secret" if part == "token" else "secret")
+
+    assert "secret" not in repr(exchange)
+    assert "secret" not in str(exchange)
+
+
+def test_nothing_of_tokens_and_proofs_is_known_before_a_layer_has_found_it() -> None:
+    exchange = exchange_of(http_scope())
+
+    assert (exchange.principal, exchange.token, exchange.upstream_token) == (None, None, None)
+    assert (exchange.proof_algorithms, exchange.dpop_nonce, exchange.required_scopes) == ((), None, ())
+
+
+@pytest.mark.promise("token-stays-here")
+def test_an_application_behind_the_gate_sees_neither_token() -> None:
+    scope = http_scope()
+    exchange = exchange_of(scope)
+    exchange.token, exchange.upstream_token = b"secret", "secret"
+
+    assert "secret" not in repr(without_exchange(scope, []))
+
+
 def test_only_the_first_decision_about_a_request_is_written_down() -> None:
     written: list[Verdict] = []
     exchange = _exchange(written)

@@ -21,11 +21,14 @@ from tunnelgate import (
     Reason,
     Route,
     StaticKeys,
+    StaticToken,
     ToolAllowlist,
+    UpstreamCredentials,
     principal_of,
     protect,
 )
 from tunnelgate.asgi import ASGIApp, Message, Receive, Scope, Send
+from tunnelgate.exchange import exchange_of
 from tunnelgate.handover import MCP_HEADERS, PUBLIC_HEADERS, Handover
 
 NOW = 1_800_000_000
@@ -345,16 +348,101 @@ async def test_the_application_knows_who_asks_and_sees_nothing_else_of_the_gate(
     assert ours == {"tunnelgate.principal"}
 
 
-@pytest.mark.parametrize("scheme", ["Bearer", "bearer", "BEARER"])
+TOKEN = Token().mint()
+
+
+@pytest.mark.parametrize(
+    "credentials",
+    [
+        pytest.param(f"{scheme}{between}{TOKEN}", id=f"{scheme!r} and {between!r}")
+        for scheme in ("Bearer", "bearer", "BEARER", "DPoP", "dpop", "DPOP", " Bearer", "\tDPoP")
+        for between in (" ", "  ", "\t")
+    ]
+    + [pytest.param("Bearer", id="the scheme alone"), pytest.param("DPoP", id="the other scheme alone")],
+)
 @pytest.mark.promise("token-stays-here")
 @pytest.mark.anyio
-async def test_a_public_path_never_sees_a_token_of_a_caller(scheme: str) -> None:
+async def test_a_public_path_never_sees_a_token_of_a_caller(credentials: str) -> None:
     spy = Spy()
-    headers = [("host", "docs.example.com"), ("authorization", f"{scheme} {Token().mint()}")]
+    headers = [("host", "docs.example.com"), ("authorization", credentials)]
 
     await call(Handover(spy, headers=PUBLIC_HEADERS), http_scope("GET", "/healthz", headers))
 
     assert "authorization" not in spy.seen_headers
+
+
+@pytest.mark.parametrize(
+    "credentials",
+    [
+        pytest.param("Basic YTpi", id="how a client authenticates to a token endpoint"),
+        pytest.param("Bearers x", id="a scheme that begins like one of tokens"),
+        pytest.param("DPoP-Next x", id="another one"),
+    ],
+)
+@pytest.mark.anyio
+async def test_a_public_path_sees_other_credentials_and_a_proof(credentials: str) -> None:
+    spy = Spy()
+    headers = [("authorization", credentials), ("dpop", "a proof for a token endpoint")]
+
+    await call(Handover(spy, headers=PUBLIC_HEADERS), http_scope("POST", "/token", headers))
+
+    assert spy.seen_headers["authorization"] == credentials
+    assert spy.seen_headers["dpop"] == "a proof for a token endpoint"
+
+
+def _holding(token: str | None) -> Scope:
+    """Return a scope in which somebody further out has found a token for the application."""
+    scope = http_scope(headers=[("host", "docs.example.com"), ("authorization", "Basic YTpi")])
+    exchange_of(scope).upstream_token = token
+    return scope
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        pytest.param(MCP_HEADERS, id="those of MCP"),
+        pytest.param(PUBLIC_HEADERS, id="those of a public path, with other credentials of the caller"),
+        pytest.param(frozenset[bytes](), id="none"),
+    ],
+)
+@pytest.mark.anyio
+async def test_a_token_that_was_found_for_the_application_is_all_the_authorization_it_sees(
+    headers: frozenset[bytes],
+) -> None:
+    spy = Spy()
+
+    await call(Handover(spy, headers=headers), _holding("upstream-token"))
+
+    sent = [value for name, value in spy.scopes[0]["headers"] if name == b"authorization"]
+    assert sent == [b"Bearer upstream-token"]
+
+
+@pytest.mark.anyio
+async def test_where_no_token_was_found_the_application_sees_none() -> None:
+    spy = Spy()
+
+    await call(Handover(spy), _holding(None))
+
+    assert "authorization" not in spy.seen_headers
+
+
+@pytest.mark.promise("token-stays-here")
+@pytest.mark.anyio
+async def test_the_application_gets_its_own_token_and_nothing_of_the_callers() -> None:
+    spy, records = Spy(), Records()
+    token = Token().mint(NOW)
+    inner = UpstreamCredentials(Handover(spy), StaticToken("upstream-token"))
+    layer = BearerAuthentication(
+        inner, resource=RESOURCE, issuers=[trusted_issuer()], keep_token=True, clock=lambda: float(NOW)
+    )
+    headers = [("authorization", f"Bearer {token}"), ("dpop", "a.b.c")]
+
+    await call(AuditLog(layer, sink=records), http_scope(headers=headers))
+
+    assert spy.seen_headers["authorization"] == "Bearer upstream-token"
+    assert "dpop" not in spy.seen_headers
+    assert token.split(".")[2] not in f"{spy.scopes!r} {records.all!r}"
+    assert "upstream-token" not in repr(records.all)
 
 
 @pytest.mark.parametrize(

@@ -1,12 +1,24 @@
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
 from tests.support.asgi import Spy, call, http_scope
 from tests.support.audit import FullDisk, Records
-from tests.support.tokens import ISSUER, RESOURCE
-from tunnelgate import AuditLog, AuditUnavailable, Reason
+from tests.support.tokens import ISSUER, RESOURCE, jwks
+from tunnelgate import (
+    AuditLog,
+    AuditUnavailable,
+    Clients,
+    Issuer,
+    OAuth,
+    Policy,
+    Reason,
+    Route,
+    StaticKeys,
+    Tls,
+    protect,
+)
 from tunnelgate.asgi import Message, Scope
 from tunnelgate.metadata import WELL_KNOWN, ResourceMetadata, metadata_url
 
@@ -84,6 +96,70 @@ async def test_where_no_scope_is_needed_none_is_named() -> None:
     reply = await call(_layer(Spy(), scopes=()), http_scope("GET", WELL_KNOWN))
 
     assert "scopes_supported" not in reply.json()
+
+
+OF_EVERY_ROUTE = {
+    "resource": RESOURCE,
+    "authorization_servers": [ISSUER],
+    "bearer_methods_supported": ["header"],
+    "scopes_supported": ["docs:read"],
+}
+# RFC 9728 section 2, with the names of RFC 7518, RFC 8037 and RFC 9864
+OF_DPOP = {
+    "dpop_bound_access_tokens_required": True,
+    "dpop_signing_alg_values_supported": [
+        "ES256",
+        "ES384",
+        "ES512",
+        "Ed25519",
+        "EdDSA",
+        "PS256",
+        "PS384",
+        "PS512",
+        "RS256",
+        "RS384",
+        "RS512",
+    ],
+}
+OF_MTLS = {"tls_client_certificate_bound_access_tokens": True}
+PROOFS = [
+    pytest.param("none", {}, id="nothing"),
+    pytest.param("dpop", OF_DPOP, id="DPoP"),
+    pytest.param("mtls", OF_MTLS, id="a certificate"),
+]
+Proof = Literal["none", "dpop", "mtls"]
+
+
+@pytest.mark.parametrize(("proof", "members"), PROOFS)
+@pytest.mark.anyio
+async def test_a_client_learns_what_its_tokens_have_to_be_bound_to(
+    proof: Proof, members: Mapping[str, Any]
+) -> None:
+    layer = ResourceMetadata(Spy(), resource=RESOURCE, issuers=[ISSUER], scopes=["docs:read"], proof=proof)
+
+    reply = await call(layer, http_scope("GET", WELL_KNOWN))
+
+    assert reply.json() == {**OF_EVERY_ROUTE, **members}
+
+
+@pytest.mark.parametrize(("proof", "members"), PROOFS)
+@pytest.mark.parametrize("path", [WELL_KNOWN, f"{WELL_KNOWN}/mcp"])
+@pytest.mark.promise("challenge-complete")
+@pytest.mark.anyio
+async def test_the_gate_tells_what_the_policy_says_of_the_route(
+    proof: Proof, members: Mapping[str, Any], path: str
+) -> None:
+    policy = Policy(
+        clients=Clients(allowed_ips=["127.0.0.0/8"]),
+        tls=Tls(cert_file="server.pem", key_file="server.key", client_ca_file="clients.pem"),
+        oauth=OAuth(issuers=[Issuer(issuer=ISSUER, jwks_uri=f"{ISSUER}/keys")]),
+        routes={"docs.example.com": Route(tools=["search_docs"], scopes=["docs:read"], proof=proof)},
+    )
+    app = protect(Spy(), policy, audit=Records(), keys_of=lambda issuer: StaticKeys(jwks("ES256")))
+
+    reply = await call(app, http_scope("GET", path))
+
+    assert (reply.status, reply.json()) == (200, {**OF_EVERY_ROUTE, **members})
 
 
 @pytest.mark.parametrize(

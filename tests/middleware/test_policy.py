@@ -13,6 +13,9 @@ from tunnelgate import (
     Audit,
     Clients,
     ConfigurationError,
+    Credentials,
+    Dpop,
+    IntrospectionClient,
     Issuer,
     Limits,
     OAuth,
@@ -21,6 +24,9 @@ from tunnelgate import (
     Route,
     RouteClients,
     Rule,
+    Tls,
+    TokenProfile,
+    TokenRequest,
 )
 
 LOGIN = "https://login.example.com/"
@@ -32,6 +38,9 @@ GOOD: Mapping[str, Any] = {
     "routes": {"docs": {"tools": ["search_docs"]}},
 }
 NO_ENVIRONMENT: Mapping[str, str] = {}
+CLIENT: Mapping[str, Any] = {"client_id": "gate", "client_secret_env": "SECRET"}
+OPAQUE: Mapping[str, Any] = {"issuer": LOGIN, "token_formats": ["opaque"], "introspection": CLIENT}
+REQUEST: Mapping[str, Any] = {**CLIENT, "issuer": LOGIN}
 
 
 def policy(**changes: Any) -> Policy:
@@ -82,6 +91,9 @@ def test_what_is_not_said_has_the_documented_default() -> None:
     assert made.clients.address_from == "peer"
     assert made.routes["docs"] == Route(tools=["search_docs"])
     assert made.issuers("docs")[0].algorithms == ("ES256", "Ed25519", "PS256", "RS256")
+    assert made.issuers("docs")[0].token_formats == ("jwt",)
+    assert made.issuers("docs")[0].profile == TokenProfile()
+    assert (made.tls, made.dpop) == (None, Dpop(max_age=60, require_nonce=False))
 
 
 @pytest.mark.promise("closed-by-default")
@@ -92,6 +104,7 @@ def test_what_a_route_does_not_list_nobody_gets() -> None:
     assert (route.prompt_requirements, route.resource_requirements) == ({}, {})
     assert (route.claims, route.client_log_level) == ({}, None)
     assert (route.tasks, route.allow_all_tools) == (False, False)
+    assert (route.proof, route.require_user, route.credentials) == ("none", False, None)
 
 
 def test_a_policy_is_the_same_from_a_file_and_from_code(file: Path) -> None:
@@ -107,8 +120,12 @@ def test_a_policy_is_the_same_from_a_file_and_from_code(file: Path) -> None:
 
 
 def test_files_that_the_file_names_lie_beside_it(file: Path) -> None:
-    more = "audit: {file: audit.jsonl}\nsealing_keys: [new.key, ../old.key, /run/secrets/older.key]\n"
-    written(file, dedent(file.read_text("utf-8")) + more)
+    more = """
+        audit: {file: audit.jsonl}
+        sealing_keys: [new.key, ../old.key, /run/secrets/older.key]
+        tls: {cert_file: server.pem, key_file: /run/secrets/server.key, client_ca_file: clients.pem}
+        """
+    written(file, dedent(file.read_text("utf-8")) + dedent(more))
 
     made = Policy.from_file(file, NO_ENVIRONMENT)
 
@@ -119,6 +136,56 @@ def test_files_that_the_file_names_lie_beside_it(file: Path) -> None:
         Path("/run/secrets/older.key"),
     )
     assert made.issuers("docs")[0].jwks_file == file.parent / "jwks.json"
+    assert made.tls == Tls(
+        cert_file=file.parent / "server.pem",
+        key_file="/run/secrets/server.key",
+        client_ca_file=file.parent / "clients.pem",
+    )
+
+
+def test_secrets_that_the_file_names_lie_beside_it(file: Path) -> None:
+    written(
+        file,
+        """
+        tunnel_domain: tunnel.example.com
+        clients: {allowed_ips: ["::1"]}
+        oauth:
+          issuers:
+            - issuer: https://login.example.com
+              token_formats: [opaque]
+              introspection: {client_id: gate, client_secret_file: introspection}
+        routes:
+          docs: {tools: [a], credentials: {bearer_file: bearer}}
+          wiki:
+            tools: [a]
+            credentials:
+              client_credentials:
+                {client_id: gate, client_secret_file: own, issuer: "https://login.example.com"}
+          mail:
+            tools: [a]
+            credentials:
+              token_exchange:
+                {client_id: gate, client_secret_file: /run/exchange, issuer: "https://login.example.com"}
+        """,
+    )
+
+    made = Policy.from_file(file, NO_ENVIRONMENT)
+
+    introspection = made.issuers("docs")[0].introspection
+    credentials = {name: route.credentials for name, route in made.routes.items()}
+    assert introspection is not None
+    assert introspection.client_secret_file == file.parent / "introspection"
+    assert credentials["docs"] == Credentials(bearer_file=file.parent / "bearer")
+    assert credentials["wiki"] == Credentials(
+        client_credentials=TokenRequest(
+            client_id="gate", client_secret_file=file.parent / "own", issuer="https://login.example.com"
+        )
+    )
+    assert credentials["mail"] == Credentials(
+        token_exchange=TokenRequest(
+            client_id="gate", client_secret_file="/run/exchange", issuer="https://login.example.com"
+        )
+    )
 
 
 @pytest.mark.parametrize(
@@ -142,6 +209,19 @@ def test_files_that_the_file_names_lie_beside_it(file: Path) -> None:
             {"sealing_keys": [Path("new.key"), "old.key"]}, (Path("new.key"), Path("old.key")), id="two keys"
         ),
         pytest.param({"sealing_keys": []}, (), id="no key of one's own"),
+        pytest.param({"dpop": {"max_age": 1}}, Dpop(max_age=1), id="the shortest life of a proof"),
+        pytest.param({"dpop": {"max_age": "10m"}}, Dpop(max_age=600), id="the longest life of a proof"),
+        pytest.param({"dpop": {"require_nonce": "true"}}, Dpop(require_nonce=True), id="nonces"),
+        pytest.param(
+            {"tls": {"cert_file": "a.pem", "key_file": "a.key"}},
+            Tls(cert_file=Path("a.pem"), key_file=Path("a.key")),
+            id="a certificate",
+        ),
+        pytest.param(
+            {"tls": {"cert_file": "a.pem", "key_file": "a.key", "client_ca_file": "b.pem"}},
+            Tls(cert_file="a.pem", key_file="a.key", client_ca_file=Path("b.pem")),
+            id="a certificate, and one by whom clients have theirs",
+        ),
     ],
 )
 def test_a_setting_at_its_bound_is_used(changes: dict[str, Any], value: Any) -> None:
@@ -150,10 +230,11 @@ def test_a_setting_at_its_bound_is_used(changes: dict[str, Any], value: Any) -> 
     assert getattr(policy(**changes), name) == value
 
 
-GREATER = "input should be greater than or equal to"
-LESS = "input should be less than or equal to"
-NO_LIST = "'str' instances are not allowed as a Sequence value"
+GREATER = "is less than"
+LESS = "is more than"
+NO_LIST = "is not a list"
 NO_FILE = "is not the name of a file"
+EMPTY = "is empty, which would allow nothing"
 
 
 @pytest.mark.parametrize(
@@ -174,17 +255,17 @@ NO_FILE = "is not the name of a file"
         ),
         pytest.param(
             {"limits": {"answer_bytes": "lots"}},
-            "limits.answer_bytes = 'lots': input should be a valid integer",
+            "limits.answer_bytes = 'lots': is not a whole number",
             id="an answer of no number",
         ),
         pytest.param(
             {"log_level": "WARN"},
-            "log_level = 'WARN': input should be 'debug', 'info', 'warn' or 'error'",
+            "log_level = 'WARN': is not 'debug', 'error', 'info' or 'warn'",
             id="a level in capitals",
         ),
         pytest.param(
             {"public_scheme": "wss"},
-            "public_scheme = 'wss': input should be 'http' or 'https'",
+            "public_scheme = 'wss': is not 'http' or 'https'",
             id="another scheme",
         ),
         pytest.param(
@@ -204,9 +285,7 @@ NO_FILE = "is not the name of a file"
             "tunnel_domain = '*.example.com': is not a hostname",
             id="a pattern for a domain",
         ),
-        pytest.param(
-            {"clients": None}, "clients = None: input should be a valid dictionary", id="no clients"
-        ),
+        pytest.param({"clients": None}, "clients = None: is not a mapping", id="no clients"),
         pytest.param(
             {"clients": {"allowed_ips": []}},
             "clients.allowed_ips = []: is empty, which would allow nothing",
@@ -225,7 +304,7 @@ NO_FILE = "is not the name of a file"
         ),
         pytest.param(
             {"clients": {"allowed_ips": ["::1"], "address_from": "x-forwarded-for"}},
-            "clients.address_from = 'x-forwarded-for': input should be 'peer'",
+            "clients.address_from = 'x-forwarded-for': is not 'peer'",
             id="an address from a header",
         ),
         pytest.param(
@@ -240,9 +319,39 @@ NO_FILE = "is not the name of a file"
         ),
         pytest.param(
             {"oauth": {"issuers": [{"issuer": LOGIN, "jwks_file": "a", "algorithms": ["HS256"]}]}},
-            "oauth.issuers[0].algorithms[0] = 'HS256': is not one of ES256, Ed25519, PS256, RS256",
+            "oauth.issuers[0].algorithms[0] = 'HS256': is not one of "
+            "ES256, ES384, ES512, Ed25519, EdDSA, PS256, PS384, PS512, RS256, RS384, RS512",
             id="an issuer with a shared secret",
         ),
+        pytest.param({"tls": {"key_file": "a"}}, "tls.cert_file: is required", id="no certificate"),
+        pytest.param({"tls": {"cert_file": "a"}}, "tls.key_file: is required", id="a certificate, no key"),
+        pytest.param(
+            {"tls": {"cert_file": "a", "key_file": ""}},
+            f"tls.key_file = '': {NO_FILE}",
+            id="no name for the key of a certificate",
+        ),
+        pytest.param(
+            {"tls": {"cert_file": "a", "key_file": "b", "client_ca_file": ["c"]}},
+            f"tls.client_ca_file = ['c']: {NO_FILE}",
+            id="a list for the CAs of clients",
+        ),
+        pytest.param({"tls": "a.pem"}, "tls = 'a.pem': is not", id="a text for TLS"),
+        pytest.param({"dpop": {"max_age": 0.9}}, f"dpop.max_age = 0.9: {GREATER} 1", id="proofs too young"),
+        pytest.param({"dpop": {"max_age": "601s"}}, f"dpop.max_age = '601s': {LESS} 600", id="too old"),
+        pytest.param(
+            {"dpop": {"max_age": "soon"}},
+            "dpop.max_age = 'soon': is not a duration such as 30s or 5m",
+            id="proofs of some age",
+        ),
+        pytest.param(
+            {"dpop": {"max_age": float("nan")}}, "dpop.max_age = nan: ", id="proofs of no age at all"
+        ),
+        pytest.param(
+            {"dpop": {"require_nonce": "perhaps"}},
+            "dpop.require_nonce = 'perhaps': is neither true nor false",
+            id="a nonce, perhaps",
+        ),
+        pytest.param({"dpop": None}, "dpop = None: is not", id="null for proofs"),
         pytest.param({"sealing_keys": "a.key"}, f"sealing_keys = 'a.key': {NO_LIST}", id="a key in no list"),
         pytest.param(
             {"sealing_keys": ["a.key", 7]}, f"sealing_keys[1] = 7: {NO_FILE}", id="a number for a file"
@@ -280,11 +389,9 @@ def test_a_setting_past_its_bound_is_told_by_path_and_value(changes: dict[str, A
         pytest.param({"tools": []}, "tools = []: is empty, which would allow nothing", id="no tool"),
         pytest.param({"tools": {}}, "tools = {}: is empty, which would allow nothing", id="no tool by name"),
         pytest.param({"tools": "search"}, f"tools = 'search': {NO_LIST}", id="a text for a list of tools"),
-        pytest.param({"tools": 7}, "tools = 7: input should be", id="a number for a list of tools"),
+        pytest.param({"tools": 7}, "tools = 7: is not", id="a number for a list of tools"),
         pytest.param({"tools": ["*"]}, "tools[0] = '*': is a pattern", id="all tools"),
-        pytest.param(
-            {"tools": ["a", None]}, "tools[1] = None: input should be a valid string", id="a null tool"
-        ),
+        pytest.param({"tools": ["a", None]}, "tools[1] = None: is not a text", id="a null tool"),
         pytest.param({"tools": {"a*": None}}, "tools.a* = 'a*': is a pattern", id="a pattern with scopes"),
         pytest.param(
             {"tools": {"a": {"scopes": ["b c"]}}},
@@ -294,7 +401,7 @@ def test_a_setting_past_its_bound_is_told_by_path_and_value(changes: dict[str, A
         pytest.param(
             {"tools": {"a": {"scope": []}}}, "tools.a.scope = []: is not a key; scopes is", id="typo"
         ),
-        pytest.param({"tools": {"a": ["x"]}}, "tools.a = ['x']: input should be", id="a list for a rule"),
+        pytest.param({"tools": {"a": ["x"]}}, "tools.a = ['x']: is not", id="a list for a rule"),
         pytest.param({"mount": "shop"}, "mount = 'shop': is not module:function", id="a module"),
         pytest.param({"options": ["x"]}, "options = ['x']: ", id="options in a list"),
         pytest.param({"path": "/"}, "path = '/': is not a path such as /mcp", id="the root"),
@@ -352,6 +459,557 @@ def test_a_setting_of_a_route_is_used(name: str, value: Any, kept: Any) -> None:
 
 
 @pytest.mark.parametrize(
+    ("settings", "profile"),
+    [
+        pytest.param({}, TokenProfile(), id="what RFC 9068 has"),
+        pytest.param(
+            {"algorithms": ["ES384", "EdDSA"]},
+            TokenProfile(algorithms=frozenset({"ES384", "EdDSA"})),
+            id="algorithms",
+        ),
+        pytest.param(
+            {"token_types": ["at+jwt", "JWT"]}, TokenProfile(types=frozenset({"at+jwt", "JWT"})), id="types"
+        ),
+        pytest.param(
+            {"scope_claims": ["scp", "roles"]}, TokenProfile(scope_claims=("scp", "roles")), id="scopes"
+        ),
+        pytest.param({"client_id_claim": "azp"}, TokenProfile(client_id_claim="azp"), id="a client"),
+        pytest.param({"token_id_claim": "uti"}, TokenProfile(token_id_claim="uti"), id="a token's id"),
+        pytest.param({"max_token_lifetime": "90m"}, TokenProfile(max_lifetime=5400), id="a lifetime"),
+        pytest.param({"max_token_lifetime": 86400}, TokenProfile(max_lifetime=86400), id="the longest"),
+    ],
+)
+def test_how_an_issuer_writes_its_tokens_is_as_it_was_said(
+    settings: dict[str, Any], profile: TokenProfile
+) -> None:
+    (issuer,) = policy(oauth={"issuers": [{"issuer": LOGIN, **settings}]}).issuers("docs")
+
+    assert issuer.profile == profile
+
+
+@pytest.mark.parametrize(
+    ("settings", "introspection"),
+    [
+        pytest.param(
+            {"client_secret_file": "a"},
+            IntrospectionClient(client_id="gate", client_secret_file=Path("a"), max_age=30),
+            id="a secret in a file",
+        ),
+        pytest.param(
+            {"client_secret_env": "A", "max_age": 0},
+            IntrospectionClient(client_id="gate", client_secret_env="A", max_age=0),
+            id="a secret in a variable, and no answer used twice",
+        ),
+        pytest.param(
+            {
+                "client_secret_env": "A",
+                "max_age": "1m",
+                "client_authentication": "client_secret_post",
+                "endpoint": "https://login.example.com/introspect?v=2",
+            },
+            IntrospectionClient(
+                client_id="gate",
+                client_secret_env="A",
+                max_age=60,
+                client_authentication="client_secret_post",
+                endpoint="https://login.example.com/introspect?v=2",
+            ),
+            id="all that can be said",
+        ),
+    ],
+)
+def test_introspection_is_as_it_was_said(
+    settings: dict[str, Any], introspection: IntrospectionClient
+) -> None:
+    issuer = {
+        "issuer": LOGIN,
+        "token_formats": ["opaque"],
+        "introspection": {"client_id": "gate", **settings},
+    }
+
+    assert policy(oauth={"issuers": [issuer]}).issuers("docs")[0].introspection == introspection
+
+
+TEXT = "is empty"
+AUTHENTICATION = "is not 'client_secret_basic' or 'client_secret_post'"
+NO_URL = "is not a URL such as https://login.example.com/"
+MORE_THAN_A_URL = "has a query, a fragment or a user, which an identifier does not have"
+NO_VARIABLE = "is not the name of an environment variable"
+NO_SCOPE = "is not one scope: no white space, quotes or backslashes"
+NO_TYPE = "is not a media type such as at+jwt"
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        pytest.param(
+            {"token_formats": ["jws"]},
+            ["token_formats[0] = 'jws': is not 'jwt' or 'opaque'"],
+            id="a format that is none",
+        ),
+        pytest.param({"token_formats": list[str]()}, [f"token_formats = []: {EMPTY}"], id="no format"),
+        pytest.param(
+            {"token_formats": "jwt"}, [f"token_formats = 'jwt': {NO_LIST}"], id="a format in no list"
+        ),
+        pytest.param({"token_types": list[str]()}, [f"token_types = []: {EMPTY}"], id="no type"),
+        pytest.param({"token_types": ["*"]}, [f"token_types[0] = '*': {NO_TYPE}"], id="every type"),
+        pytest.param({"token_types": "JWT"}, [f"token_types = 'JWT': {NO_LIST}"], id="a type in no list"),
+        pytest.param({"scope_claims": "scp"}, [f"scope_claims = 'scp': {NO_LIST}"], id="a claim in no list"),
+        pytest.param(
+            {"scope_claims": ["scp", ""]}, [f"scope_claims[1] = '': {TEXT}"], id="a claim without a name"
+        ),
+        pytest.param(
+            {"client_id_claim": ""}, [f"client_id_claim = '': {TEXT}"], id="a client without a name"
+        ),
+        pytest.param(
+            {"token_id_claim": None},
+            ["token_id_claim = None: is not a text"],
+            id="tokens without an id",
+        ),
+        pytest.param(
+            {"max_token_lifetime": "25h"},
+            ["max_token_lifetime = '25h': is more than 86400"],
+            id="a token for longer than a day",
+        ),
+        pytest.param(
+            {"max_token_lifetime": "1d"},
+            ["max_token_lifetime = '1d': is not a duration such as 30s or 5m"],
+            id="a day, as others write it",
+        ),
+        pytest.param(
+            {"jwks_uri": "login.example.com/jwks"},
+            [f"jwks_uri = 'login.example.com/jwks': {NO_URL}"],
+            id="keys at no URL",
+        ),
+        pytest.param(
+            {"jwks_uri": "https://login.example.com/jwks#a"},
+            [f"jwks_uri = 'https://login.example.com/jwks#a': {MORE_THAN_A_URL}"],
+            id="a part of a document of keys",
+        ),
+        pytest.param(
+            {"issuer": "https://login.example.com/?t=1"},
+            [f"issuer = 'https://login.example.com/?t=1': {MORE_THAN_A_URL}"],
+            id="an issuer with a query",
+        ),
+        pytest.param(
+            {"introspection": 7},
+            [
+                "introspection = 7: is not a mapping",
+                "introspection: means nothing unless token_formats has opaque",
+                "introspection: needs one of client_secret_file, client_secret_env",
+            ],
+            id="a number for introspection",
+        ),
+        pytest.param(
+            {**OPAQUE, "introspection": {"client_secret_file": "a"}},
+            ["introspection.client_id: is required"],
+            id="a secret and nobody whose it is",
+        ),
+        pytest.param(
+            {**OPAQUE, "introspection": {**CLIENT, "client_id": ""}},
+            [f"introspection.client_id = '': {TEXT}"],
+            id="a client without a name of its own",
+        ),
+        pytest.param(
+            {**OPAQUE, "introspection": {**CLIENT, "client_authentication": "none"}},
+            [f"introspection.client_authentication = 'none': {AUTHENTICATION}"],
+            id="no authentication",
+        ),
+        pytest.param(
+            {**OPAQUE, "introspection": {**CLIENT, "client_authentication": "private_key_jwt"}},
+            [f"introspection.client_authentication = 'private_key_jwt': {AUTHENTICATION}"],
+            id="an authentication that there is not",
+        ),
+        pytest.param(
+            {**OPAQUE, "introspection": {**CLIENT, "max_age": "61s"}},
+            ["introspection.max_age = '61s': is more than 60"],
+            id="answers that are too old",
+        ),
+        pytest.param(
+            {**OPAQUE, "introspection": {**CLIENT, "max_age": -1}},
+            ["introspection.max_age = -1: is less than 0"],
+            id="answers of the future",
+        ),
+        pytest.param(
+            {**OPAQUE, "introspection": {**CLIENT, "endpoint": "/introspect"}},
+            [f"introspection.endpoint = '/introspect': {NO_URL}"],
+            id="an endpoint without a host",
+        ),
+        pytest.param(
+            {
+                "token_types": ["*"],
+                "max_token_lifetime": "1d",
+                "token_formats": ["opaque"],
+                "introspection": {"endpoint": "x", "max_age": 61},
+            },
+            [
+                "token_types[0] = '*': is not a media type such as at+jwt",
+                "max_token_lifetime = '1d': is not a duration such as 30s or 5m",
+                "introspection.client_id: is required",
+                f"introspection.endpoint = 'x': {NO_URL}",
+                "introspection.max_age = 61: is more than 60",
+                "introspection: needs one of client_secret_file, client_secret_env",
+            ],
+            id="many at once",
+        ),
+    ],
+)
+@pytest.mark.promise("whole-configuration")
+def test_a_bad_setting_of_an_issuer_is_one_fault_with_its_sentence(
+    changes: dict[str, Any], told: list[str]
+) -> None:
+    issuer = {"issuer": LOGIN, **changes}
+
+    assert faults(oauth={"issuers": [issuer]}) == [f"oauth.issuers[0].{each}" for each in told]
+
+
+@pytest.mark.parametrize(
+    ("credentials", "kept"),
+    [
+        pytest.param({"bearer_file": "a"}, Credentials(bearer_file=Path("a")), id="a token in a file"),
+        pytest.param({"bearer_env": "A"}, Credentials(bearer_env="A"), id="a token in a variable"),
+        pytest.param(
+            {"client_credentials": {"client_id": "gate", "client_secret_file": "a", "issuer": LOGIN}},
+            Credentials(
+                client_credentials=TokenRequest(
+                    client_id="gate",
+                    client_secret_file=Path("a"),
+                    issuer=LOGIN,
+                    client_authentication="client_secret_basic",
+                    scopes=(),
+                )
+            ),
+            id="client credentials",
+        ),
+        pytest.param(
+            {
+                "token_exchange": {
+                    "client_id": "gate",
+                    "client_secret_env": "A",
+                    "client_authentication": "client_secret_post",
+                    "token_endpoint": "https://login.example.com/token?tenant=a",
+                    "scopes": ["wiki:read", "wiki:write"],
+                    "resource": "https://wiki.example.com/mcp",
+                    "audience": "wiki",
+                }
+            },
+            Credentials(
+                token_exchange=TokenRequest(
+                    client_id="gate",
+                    client_secret_env="A",
+                    client_authentication="client_secret_post",
+                    token_endpoint="https://login.example.com/token?tenant=a",
+                    scopes=("wiki:read", "wiki:write"),
+                    resource="https://wiki.example.com/mcp",
+                    audience="wiki",
+                )
+            ),
+            id="an exchange with all that can be said",
+        ),
+    ],
+)
+def test_credentials_are_as_they_were_said(credentials: dict[str, Any], kept: Credentials) -> None:
+    assert routed(credentials=credentials).routes["docs"].credentials == kept
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "kept"),
+    [
+        pytest.param("proof", "none", "none", id="no proof"),
+        pytest.param("proof", "dpop", "dpop", id="DPoP"),
+        pytest.param("proof", "mtls", "mtls", id="a certificate"),
+        pytest.param("require_user", True, True, id="a person"),
+        pytest.param("require_user", "true", True, id="a person, as a variable says it"),
+    ],
+)
+@pytest.mark.promise("bound-stays-bound")
+def test_who_must_ask_and_how_they_prove_it_is_used(name: str, value: Any, kept: Any) -> None:
+    assert getattr(routed(**{name: value}).routes["docs"], name) == kept
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        pytest.param(
+            {"proof": "DPoP"},
+            ["proof = 'DPoP': is not 'dpop', 'mtls' or 'none'"],
+            id="a proof in capitals",
+        ),
+        pytest.param(
+            {"proof": None}, ["proof = None: is not 'dpop', 'mtls' or 'none'"], id="null for a proof"
+        ),
+        pytest.param(
+            {"proof": ["dpop", "mtls"]},
+            ["proof = ['dpop', 'mtls']: is not 'dpop', 'mtls' or 'none'"],
+            id="two proofs",
+        ),
+        pytest.param(
+            {"proof": True},
+            ["proof = True: is not 'dpop', 'mtls' or 'none'"],
+            id="a proof, whichever",
+        ),
+        pytest.param(
+            {"require_user": "maybe"},
+            ["require_user = 'maybe': is neither true nor false"],
+            id="a person, maybe",
+        ),
+        pytest.param(
+            {"credentials": {"bearer_file": ""}},
+            [f"credentials.bearer_file = '': {NO_FILE}"],
+            id="a token in no file",
+        ),
+        pytest.param(
+            {"credentials": {"bearer_env": ""}},
+            [f"credentials.bearer_env = '': {NO_VARIABLE}"],
+            id="a token in no variable",
+        ),
+        pytest.param(
+            {"credentials": {"token_exchange": {**REQUEST, "issuer": "login"}}},
+            [f"credentials.token_exchange.issuer = 'login': {NO_URL}"],
+            id="an issuer that is no URL",
+        ),
+        pytest.param(
+            {"credentials": {"token_exchange": {**REQUEST, "resource": "wiki"}}},
+            [f"credentials.token_exchange.resource = 'wiki': {NO_URL}"],
+            id="a resource that is no URL",
+        ),
+        pytest.param(
+            {"credentials": {"token_exchange": {**REQUEST, "resource": "https://a.example/?b"}}},
+            [f"credentials.token_exchange.resource = 'https://a.example/?b': {MORE_THAN_A_URL}"],
+            id="a resource with a query",
+        ),
+        pytest.param(
+            {"credentials": {"token_exchange": {**REQUEST, "audience": ""}}},
+            [f"credentials.token_exchange.audience = '': {TEXT}"],
+            id="an audience without a name",
+        ),
+        pytest.param(
+            {"credentials": {"token_exchange": {**REQUEST, "scopes": ["a b"]}}},
+            [f"credentials.token_exchange.scopes[0] = 'a b': {NO_SCOPE}"],
+            id="two scopes in one",
+        ),
+        pytest.param(
+            {"credentials": {"client_credentials": {**CLIENT, "token_endpoint": "/token"}}},
+            [f"credentials.client_credentials.token_endpoint = '/token': {NO_URL}"],
+            id="an endpoint that is no URL",
+        ),
+        pytest.param(
+            {"credentials": {"client_credentials": {**REQUEST, "client_authentication": "tls"}}},
+            [f"credentials.client_credentials.client_authentication = 'tls': {AUTHENTICATION}"],
+            id="an authentication that there is not",
+        ),
+        pytest.param(
+            {
+                "proof": "jwt",
+                "require_user": 7,
+                "credentials": {"client_credentials": {"client_id": "", "scopes": [""]}},
+            },
+            [
+                "proof = 'jwt': is not 'dpop', 'mtls' or 'none'",
+                "require_user = 7: is neither true nor false",
+                f"credentials.client_credentials.client_id = '': {TEXT}",
+                f"credentials.client_credentials.scopes[0] = '': {NO_SCOPE}",
+                "credentials.client_credentials: needs one of client_secret_file, client_secret_env",
+                "credentials.client_credentials: needs one of issuer, token_endpoint",
+            ],
+            id="all of them",
+        ),
+    ],
+)
+@pytest.mark.promise("whole-configuration")
+def test_a_bad_proof_and_bad_credentials_are_told_with_their_sentences(
+    changes: dict[str, Any], told: list[str]
+) -> None:
+    assert faults(routes={"docs": {"tools": ["a"], **changes}}) == [f"routes.docs.{each}" for each in told]
+
+
+PASTED = "s3cr3t-pasted-into-the-file"
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        pytest.param(
+            {"introspection": {"client_id": "gate", "client_secret": PASTED}}, id="a secret of introspection"
+        ),
+        pytest.param(
+            {"introspection": {**CLIENT, "client_secret_env": PASTED}}, id="a secret for a variable"
+        ),
+        pytest.param({"introspection": {**CLIENT, "client_secret_file": [PASTED]}}, id="a secret in a list"),
+        pytest.param({"introspection": {**CLIENT, "password": PASTED}}, id="a password"),
+        pytest.param({"introspection": PASTED}, id="a secret for a section"),
+        pytest.param({"introspection": [{"client_secret": PASTED}]}, id="a section in a list"),
+        pytest.param({"client_secret": PASTED}, id="a secret one level too high"),
+        pytest.param({"jwks_uri": f"https://gate:{PASTED}@login.example.com/jwks"}, id="a password in a URL"),
+        pytest.param(
+            {"introspection": {**CLIENT, "endpoint": f"https://gate:{PASTED}@login.example.com/"}},
+            id="a password in the URL of an endpoint",
+        ),
+        pytest.param({"issuer": f"https://{PASTED}@login.example.com/"}, id="a user in an issuer"),
+    ],
+)
+@pytest.mark.promise("token-stays-here")
+def test_a_secret_of_an_issuer_that_somebody_wrote_down_is_a_fault_that_does_not_show_it(
+    changes: dict[str, Any],
+) -> None:
+    issuer = {"issuer": LOGIN, "token_formats": ["opaque"], "introspection": CLIENT, **changes}
+
+    assert PASTED not in "\n".join(faults(oauth={"issuers": [issuer]}))
+
+
+@pytest.mark.parametrize(
+    "credentials",
+    [
+        pytest.param({"bearer": PASTED}, id="a token"),
+        pytest.param({"bearer_token": PASTED}, id="a token by another name"),
+        pytest.param({"bearer_env": PASTED}, id="a token for a variable"),
+        pytest.param({"bearer_file": {"bearer": PASTED}}, id="a token for a file"),
+        pytest.param(PASTED, id="a token for the section"),
+        pytest.param([PASTED], id="a token in a list"),
+        pytest.param({"client_credentials": PASTED}, id="a secret for client credentials"),
+        pytest.param({"client_credentials": {**REQUEST, "client_secret": PASTED}}, id="a client's secret"),
+        pytest.param({"token_exchange": {**REQUEST, "client_secret": PASTED}}, id="a secret of an exchange"),
+        pytest.param(
+            {"token_exchange": {**REQUEST, "client_secret_env": PASTED}}, id="a secret for its name"
+        ),
+        pytest.param({"client_secret": PASTED}, id="a secret one level too high"),
+    ],
+)
+@pytest.mark.promise("token-stays-here")
+def test_a_secret_of_a_route_that_somebody_wrote_down_is_a_fault_that_does_not_show_it(
+    credentials: Any,
+) -> None:
+    assert PASTED not in "\n".join(faults(routes={"docs": {"tools": ["a"], "credentials": credentials}}))
+
+
+@pytest.mark.parametrize(
+    "environment",
+    [
+        pytest.param({"CREDENTIALS__BEARER": PASTED}, id="a token"),
+        pytest.param({"CREDENTIALS__TOKEN_EXCHANGE__CLIENT_SECRET": PASTED}, id="a secret"),
+        pytest.param({"CREDENTIALS": f'{{"bearer": "{PASTED}"}}'}, id="a token in JSON"),
+        pytest.param({"CREDENTIALS": f'{{"bearer": "{PASTED}"'}, id="a token in half of JSON"),
+    ],
+)
+@pytest.mark.promise("token-stays-here")
+def test_a_secret_in_a_variable_for_a_setting_is_a_fault_that_does_not_show_it(
+    file: Path, environment: dict[str, str]
+) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        Policy.from_file(
+            file, {f"TUNNELGATE_ROUTES__DOCS__{name}": text for name, text in environment.items()}
+        )
+
+    assert PASTED not in str(caught.value)
+
+
+def test_what_is_wrong_beside_a_secret_is_shown() -> None:
+    credentials = {"token_exchange": {**REQUEST, "scopes": ["a b"], "client_secret": PASTED}}
+
+    assert faults(routes={"docs": {"tools": ["a"], "credentials": credentials}})[0].startswith(
+        "routes.docs.credentials.token_exchange.scopes[0] = 'a b': "
+    )
+
+
+def warnings_of(*issuers: Mapping[str, Any], **route: Any) -> tuple[str, ...]:
+    return policy(oauth={"issuers": issuers}, routes={"docs": {"tools": ["a"], **route}}).warnings
+
+
+NOT_FOR_ACCESS = (
+    "is also the type of tokens that are not made for access; only their audience tells them apart"
+)
+
+
+@pytest.mark.parametrize(
+    ("types", "named"),
+    [
+        pytest.param(["at+jwt"], None, id="the type of RFC 9068"),
+        pytest.param(["AT+JWT"], None, id="in capitals"),
+        pytest.param(["application/at+jwt"], None, id="in full"),
+        pytest.param(["application/AT+JWT"], None, id="in full and in capitals"),
+        pytest.param(["at+jwt", "JWT"], "JWT", id="the type of all JWTs"),
+        pytest.param(["JWT", "jose", "at+jwt"], "JWT, jose", id="two others"),
+    ],
+)
+def test_who_accepts_tokens_of_other_types_is_warned(types: list[str], named: str | None) -> None:
+    told = warnings_of({"issuer": LOGIN}, {"issuer": PARTNER, "token_types": types})
+
+    assert told == (() if named is None else (f"oauth.issuers[1].token_types: {named} {NOT_FOR_ACCESS}",))
+
+
+@pytest.mark.parametrize(
+    ("issuer", "is_warned"),
+    [
+        pytest.param("https://login.example.com", False, id="TLS"),
+        pytest.param("http://login.example.com", True, id="in the clear"),
+        pytest.param("HTTP://login.example.com", True, id="in the clear, in capitals"),
+        pytest.param("http://10.0.0.7:8080", True, id="an address of the network"),
+        pytest.param("http://localhost.example.com", True, id="a name that begins like this machine's"),
+        pytest.param("http://notlocalhost", True, id="a name that ends like this machine's"),
+        pytest.param("http://127.0.0.1:8080", False, id="this machine"),
+        pytest.param("http://[::1]:8080", False, id="this machine in IPv6"),
+        pytest.param("http://localhost/realm", False, id="this machine by its name"),
+        pytest.param("http://login.tunnel.localhost:8080", False, id="a name of this machine"),
+        pytest.param("http://LOGIN.Localhost", False, id="a name of this machine in capitals"),
+    ],
+)
+def test_who_trusts_an_issuer_in_the_clear_is_warned(issuer: str, is_warned: bool) -> None:  # noqa: FBT001
+    sentence = f"oauth.issuers[0].issuer: whoever is between the gate and {issuer} can make tokens"
+
+    assert warnings_of({"issuer": issuer}) == ((sentence,) if is_warned else ())
+
+
+@pytest.mark.parametrize(
+    ("issuer", "path"),
+    [
+        pytest.param({"jwks_uri": "http://keys.example.com/jwks"}, "oauth.issuers[0].jwks_uri", id="keys"),
+        pytest.param(
+            {
+                "token_formats": ["opaque"],
+                "introspection": {**CLIENT, "endpoint": "http://login.example.com/introspect"},
+            },
+            "oauth.issuers[0].introspection.endpoint",
+            id="introspection",
+        ),
+    ],
+)
+def test_who_asks_an_issuer_in_the_clear_is_warned(issuer: dict[str, Any], path: str) -> None:
+    assert [each.partition(": ")[0] for each in warnings_of({"issuer": LOGIN, **issuer})] == [path]
+
+
+@pytest.mark.parametrize("kind", ["client_credentials", "token_exchange"])
+@pytest.mark.parametrize(
+    ("name", "url", "is_warned"),
+    [
+        pytest.param("issuer", "http://login.example.com", True, id="an issuer in the clear"),
+        pytest.param("token_endpoint", "http://login.example.com/token", True, id="an endpoint in the clear"),
+        pytest.param(
+            "token_endpoint", "http://127.0.0.1:8080/token", False, id="an endpoint on this machine"
+        ),
+        pytest.param("token_endpoint", "https://login.example.com/token", False, id="an endpoint behind TLS"),
+    ],
+)
+def test_who_sends_secrets_in_the_clear_is_warned(kind: str, name: str, url: str, is_warned: bool) -> None:  # noqa: FBT001
+    told = warnings_of({"issuer": LOGIN}, credentials={kind: {**CLIENT, name: url}})
+
+    assert [each.partition(": ")[0] for each in told] == (
+        [f"routes.docs.credentials.{kind}.{name}"] if is_warned else []
+    )
+
+
+def test_warnings_are_about_issuers_and_then_about_routes() -> None:
+    issuer = {"issuer": "http://login.example.com", "token_types": ["JWT"]}
+
+    told = warnings_of(issuer, tools="*", allow_all_tools=True)
+
+    assert [each.partition(": ")[0] for each in told] == [
+        "oauth.issuers[0].token_types",
+        "oauth.issuers[0].issuer",
+        "routes.docs.tools",
+    ]
+
+
+@pytest.mark.parametrize(
     "said",
     [
         pytest.param(True, id="as itself"),
@@ -380,8 +1038,7 @@ EVERY = "is every tool there will ever be; list them, or set allow_all_tools: tr
 ONE_BY_ONE = "is a pattern; list the names one by one"
 EXPRESSION = "has an expression that is none of {a}, {+a}, {/a}, {/a*} and {?a,b}"
 CLAIM = "is not a text, a whole number, true or false, or a list of these"
-EMPTY = "is empty, which would allow nothing"
-LEVELS = "'debug', 'info', 'notice', 'warning', 'error', 'critical', 'alert' or 'emergency'"
+LEVELS = "'alert', 'critical', 'debug', 'emergency', 'error', 'info', 'notice' or 'warning'"
 PROTOCOL = "is a method of the protocol, which other settings decide about"
 POINTLESS = 'means nothing unless tools is "*"'
 PROMPTED: dict[str, Any] = {"prompts": {"greet": {"scopes": ["a b"]}}}
@@ -417,7 +1074,7 @@ PROMPTED: dict[str, Any] = {"prompts": {"greet": {"scopes": ["a b"]}}}
         ),
         pytest.param(
             {"allow_all_tools": "perhaps"},
-            ["allow_all_tools = 'perhaps': input should be a valid boolean, unable to interpret input"],
+            ["allow_all_tools = 'perhaps': is neither true nor false"],
             id="every tool, perhaps",
         ),
         pytest.param({"prompts": "*"}, [f"prompts = '*': {NO_LIST}"], id="every prompt"),
@@ -490,17 +1147,17 @@ PROMPTED: dict[str, Any] = {"prompts": {"greet": {"scopes": ["a b"]}}}
         pytest.param({"methods": "acme/x"}, [f"methods = 'acme/x': {NO_LIST}"], id="a method in no list"),
         pytest.param(
             {"client_log_level": "warn"},
-            [f"client_log_level = 'warn': input should be {LEVELS}"],
+            [f"client_log_level = 'warn': is not {LEVELS}"],
             id="a level of ours",
         ),
         pytest.param(
             {"client_log_level": "DEBUG"},
-            [f"client_log_level = 'DEBUG': input should be {LEVELS}"],
+            [f"client_log_level = 'DEBUG': is not {LEVELS}"],
             id="a level in capitals",
         ),
         pytest.param(
             {"tasks": "maybe"},
-            ["tasks = 'maybe': input should be a valid boolean, unable to interpret input"],
+            ["tasks = 'maybe': is neither true nor false"],
             id="tasks, maybe",
         ),
         pytest.param({"claims": {"d": None}}, [f"claims.d = None: {CLAIM}"], id="a claim without a value"),
@@ -516,12 +1173,10 @@ PROMPTED: dict[str, Any] = {"prompts": {"greet": {"scopes": ["a b"]}}}
         pytest.param({"claims": {"d": ["a", ""]}}, [f"claims.d = ['a', '']: {CLAIM}"], id="an empty one"),
         pytest.param(
             {"claims": {"": "x"}},
-            ["claims. = '': string should have at least 1 character"],
+            ["claims. = '': is empty"],
             id="a claim without a name",
         ),
-        pytest.param(
-            {"claims": ["d"]}, ["claims = ['d']: input should be a valid dictionary"], id="claims in a list"
-        ),
+        pytest.param({"claims": ["d"]}, ["claims = ['d']: is not a mapping"], id="claims in a list"),
         pytest.param(
             {"tools": {"a": {"claims": {"d": None}}}},
             [f"tools.a.claims.d = None: {CLAIM}"],
@@ -602,8 +1257,8 @@ def test_every_fault_of_a_route_is_told_at_once() -> None:
         f"routes.docs.resources[0] = 'docs:///{{a*}}': {EXPRESSION}",
         "routes.docs.resources[2] = '*': is a pattern; write a URI template such as docs:///{+path}",
         f"routes.docs.methods[1] = 'ping': {PROTOCOL}",
-        f"routes.docs.client_log_level = 'loud': input should be {LEVELS}",
-        "routes.docs.tasks = 'maybe': input should be a valid boolean, unable to interpret input",
+        f"routes.docs.client_log_level = 'loud': is not {LEVELS}",
+        "routes.docs.tasks = 'maybe': is neither true nor false",
         f"sealing_keys[0] = 7: {NO_FILE}",
         f"routes.docs.allow_all_tools = True: {POINTLESS}",
         f"routes.wiki.tools = '*': {EVERY}",
@@ -658,10 +1313,59 @@ def test_a_route_built_in_code_that_lists_nothing_is_a_fault() -> None:
             "routes.docs.issuer = 'x': is not a key; issuers is",
             id="a key of another section that is nearly right",
         ),
-        pytest.param({"tls": {}}, "tls = {}: is not a key", id="a key like no other"),
+        pytest.param({"zzz": {}}, "zzz = {}: is not a key", id="a key like no other"),
+        pytest.param(
+            {"tls": {"cert_file": "a", "key_file": "b", "client_ca": "c"}},
+            "tls.client_ca = 'c': is not a key; client_ca_file is",
+            id="a key of TLS",
+        ),
+        pytest.param(
+            {"dpop": {"max_ages": 7}}, "dpop.max_ages = 7: is not a key; max_age is", id="a key of proofs"
+        ),
+        pytest.param(
+            {"oauth": {"issuers": [{"issuer": LOGIN, "token_type": ["JWT"]}]}},
+            "oauth.issuers[0].token_type = ['JWT']: is not a key; token_types is",
+            id="a key of an issuer",
+        ),
+        pytest.param(
+            {"oauth": {"issuers": [{**OPAQUE, "introspection": {**CLIENT, "max_ages": 7}}]}},
+            "oauth.issuers[0].introspection.max_ages = 7: is not a key; max_age is",
+            id="a key of introspection",
+        ),
+        pytest.param(
+            {"routes": {"docs": {"tools": ["a"], "proofs": "dpop"}}},
+            "routes.docs.proofs = 'dpop': is not a key; proof is",
+            id="a key of a route",
+        ),
+        pytest.param(
+            {"routes": {"docs": {"tools": ["a"], "credentials": {"bearer_env": "A", "exchange": 7}}}},
+            "routes.docs.credentials.exchange = 7: is not a key; token_exchange is",
+            id="a key of credentials",
+        ),
+        pytest.param(
+            {
+                "routes": {
+                    "docs": {"tools": ["a"], "credentials": {"token_exchange": {**REQUEST, "scope": []}}}
+                }
+            },
+            "routes.docs.credentials.token_exchange.scope = []: is not a key; scopes is",
+            id="a key of an exchange",
+        ),
+        pytest.param(
+            {
+                "routes": {
+                    "docs": {
+                        "tools": ["a"],
+                        "credentials": {"client_credentials": {**REQUEST, "audienc": 7}},
+                    }
+                }
+            },
+            "routes.docs.credentials.client_credentials.audienc = 7: is not a key; audience is",
+            id="a key of client credentials",
+        ),
         pytest.param({"self": 1}, "self = 1: is not a key", id="self"),
         pytest.param({"data": 1}, "data = 1: is not a key", id="data"),
-        pytest.param({"cls": 1}, "cls = 1: is not a key; clients is", id="cls"),
+        pytest.param({"cls": 1}, "cls = 1: is not a key; tls is", id="cls"),
     ],
 )
 @pytest.mark.promise("whole-configuration")
@@ -688,7 +1392,7 @@ def test_five_faults_in_one_file_are_five_lines(tmp_path: Path) -> None:
 
     assert str(caught.value).splitlines() == [
         f"{file}: 6 faults",
-        "  log_level = 'loud': input should be 'debug', 'info', 'warn' or 'error'",
+        "  log_level = 'loud': is not 'debug', 'error', 'info' or 'warn'",
         "  clients.allowed_ips[0] = '10.0.0.1/8': has bits set behind its prefix; the network is 10.0.0.0/8",
         "  oauth.issuers[0].issuer = 'login.example.com': is not a URL such as https://login.example.com/",
         """  routes."docs.example.com".tolls = ['search']: is not a key; tools is""",
@@ -702,11 +1406,11 @@ def test_a_fault_in_one_place_hides_none_between_two() -> None:
     routes = {"docs": {"tools": ["*"], "issuers": [LOGIN, PARTNER]}, "Docs": {}, "x:1": {"tools": ["a"]}}
 
     assert faults(
-        oauth={"issuers": [{"issuer": LOGIN}, {"issuer": LOGIN, "jwks_file": "a"}]}, routes=routes
+        oauth={"issuers": [{"issuer": LOGIN, "token_formats": ["opaque"]}, {"issuer": LOGIN}]}, routes=routes
     ) == [
         "routes.docs.tools[0] = '*': is a pattern; list the names one by one",
         "routes.x:1 = 'x:1': names a port; ports are listed beside the hosts",
-        "oauth.issuers[0]: has no keys; name a jwks_file or a jwks_uri",
+        "oauth.issuers[0]: makes opaque tokens, and has no introspection to ask about them",
         f"oauth.issuers[1].issuer = '{LOGIN}': stands twice",
         f"routes.docs.issuers[1] = '{PARTNER}': is not one of oauth.issuers",
         "routes.Docs: stands twice; hostnames do not differ by case",
@@ -765,6 +1469,36 @@ def test_variables_lie_over_the_file(file: Path) -> None:
     assert made.routes["docs"] == Route(tools=["search_docs"], scopes=["docs:read"])
     assert made.audit.file == "elsewhere.jsonl"
     assert made.sealing_keys == (Path("/run/secrets/a.key"),)
+
+
+def test_variables_say_how_callers_and_the_gate_prove_who_they_are(file: Path) -> None:
+    made = Policy.from_file(
+        file,
+        {
+            "TUNNELGATE_TLS__CERT_FILE": "server.pem",
+            "TUNNELGATE_TLS__KEY_FILE": "/run/secrets/server.key",
+            "TUNNELGATE_DPOP__REQUIRE_NONCE": "true",
+            "TUNNELGATE_DPOP__MAX_AGE": "30s",
+            "TUNNELGATE_ROUTES__DOCS__PROOF": "dpop",
+            "TUNNELGATE_ROUTES__DOCS__REQUIRE_USER": "yes",
+            "TUNNELGATE_ROUTES__DOCS__CREDENTIALS__TOKEN_EXCHANGE__ISSUER": LOGIN,
+            "TUNNELGATE_ROUTES__DOCS__CREDENTIALS__TOKEN_EXCHANGE__CLIENT_ID": "gate",
+            "TUNNELGATE_ROUTES__DOCS__CREDENTIALS__TOKEN_EXCHANGE__CLIENT_SECRET_ENV": "DOCS_SECRET",
+            "TUNNELGATE_ROUTES__DOCS__CREDENTIALS__TOKEN_EXCHANGE__SCOPES": '["wiki:read"]',
+            "TUNNELGATE_OAUTH__ISSUERS": f'[{{"issuer": "{PARTNER}", "algorithms": ["EdDSA"]}}]',
+        },
+    )
+
+    route = made.routes["docs"]
+    assert made.tls == Tls(cert_file="server.pem", key_file="/run/secrets/server.key")
+    assert made.dpop == Dpop(require_nonce=True, max_age=30)
+    assert (route.proof, route.require_user, route.tools) == ("dpop", True, ("search_docs",))
+    assert route.credentials == Credentials(
+        token_exchange=TokenRequest(
+            issuer=LOGIN, client_id="gate", client_secret_env="DOCS_SECRET", scopes=["wiki:read"]
+        )
+    )
+    assert [(each.issuer, each.algorithms) for each in made.issuers("docs")] == [(PARTNER, ("EdDSA",))]
 
 
 def test_variables_say_what_else_a_route_has(file: Path) -> None:
@@ -955,6 +1689,9 @@ def test_a_route_has_hostnames_and_a_resource(
 
     assert made.hostnames(name) == tuple(hostnames)
     assert made.resource(name) == resource
+    assert made.endpoints(name) == tuple(
+        resource.replace(f"//{hostnames[0]}", f"//{each}") for each in hostnames
+    )
 
 
 def test_a_name_in_capitals_is_the_name_in_small_letters() -> None:
@@ -965,9 +1702,10 @@ def test_a_name_in_capitals_is_the_name_in_small_letters() -> None:
 
 
 def test_a_resource_may_be_said() -> None:
-    assert (
-        routed(resource="https://docs.example.com/mcp/").resource("docs") == "https://docs.example.com/mcp/"
-    )
+    made = routed(resource="https://docs.example.com/mcp/")
+
+    assert made.resource("docs") == "https://docs.example.com/mcp/"
+    assert made.endpoints("docs") == ("https://docs.tunnel.example.com/mcp",)
 
 
 def test_a_route_accepts_the_issuers_of_the_gate_or_those_that_it_names() -> None:
@@ -991,7 +1729,19 @@ def test_without_oauth_nobody_is_trusted() -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["clients", "routes", "oauth", "limits", "audit", "tunnel_domain", "sealing_keys", "warnings", "new"],
+    [
+        "clients",
+        "routes",
+        "oauth",
+        "limits",
+        "audit",
+        "tunnel_domain",
+        "sealing_keys",
+        "tls",
+        "dpop",
+        "warnings",
+        "new",
+    ],
 )
 def test_no_setting_can_be_changed_afterwards(name: str) -> None:
     made = policy()
@@ -1006,8 +1756,13 @@ def test_no_setting_can_be_changed_afterwards(name: str) -> None:
     [
         Clients(allowed_ips=["::1"]),
         RouteClients(allowed_ips=["::1"]),
+        IntrospectionClient(client_id="gate"),
         Issuer(issuer=LOGIN),
         OAuth(issuers=[Issuer(issuer=LOGIN)]),
+        Dpop(),
+        Tls(cert_file="a.pem", key_file="a.key"),
+        TokenRequest(client_id="gate"),
+        Credentials(),
         Rule(),
         Route(),
         Audit(),
@@ -1024,6 +1779,7 @@ def test_no_section_can_be_changed_afterwards(section: BaseModel) -> None:
 def test_lists_that_are_changed_later_change_nothing() -> None:
     networks, tools, scopes, issuers = ["10.0.0.0/8"], ["search_docs"], ["docs:read"], [Issuer(issuer=LOGIN)]
     prompts, resources, methods, departments = ["greet"], ["docs:///a"], ["acme/x"], ["support"]
+    algorithms, formats, types, claims = ["ES256"], ["jwt"], ["at+jwt"], ["scp"]
     route = Route(
         tools=tools,
         scopes=scopes,
@@ -1033,7 +1789,25 @@ def test_lists_that_are_changed_later_change_nothing() -> None:
         methods=methods,
         claims={"department": departments},
     )
-    made = Clients(allowed_ips=networks), OAuth(issuers=issuers), route, Rule(claims={"a": departments})
+    request = TokenRequest(client_id="gate", scopes=scopes)
+    issuers.append(
+        Issuer.model_validate(
+            {
+                "issuer": PARTNER,
+                "algorithms": algorithms,
+                "token_formats": formats,
+                "token_types": types,
+                "scope_claims": claims,
+            }
+        )
+    )
+    made = (
+        Clients(allowed_ips=networks),
+        OAuth(issuers=issuers),
+        route,
+        Rule(claims={"a": departments}),
+        request,
+    )
     before = repr(made)
 
     networks.append("0.0.0.0/0")
@@ -1043,6 +1817,10 @@ def test_lists_that_are_changed_later_change_nothing() -> None:
     methods.append("acme/y")
     departments.append("everybody")
     scopes.clear()
+    algorithms.append("RS256")
+    formats.append("opaque")
+    types.append("JWT")
+    claims.append("roles")
     issuers.append(Issuer(issuer=PARTNER))
 
     assert repr(made) == before

@@ -1,7 +1,7 @@
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,35 +11,48 @@ from hypothesis import strategies as st
 
 from tests.support.asgi import Headers, Reply, Spy, call, http_scope
 from tests.support.audit import FullDisk, Records
+from tests.support.certificates import Authority
 from tests.support.mcp import legacy, modern
+from tests.support.proofs import Proof, bound_token
 from tests.support.tokens import ISSUER, Token, jwks
 from tunnelgate import (
     AuditLog,
     AuditUnavailable,
     Broken,
     Clients,
+    Credentials,
     Deny,
+    Dpop,
+    IntrospectionClient,
     Issuer,
     KeysUnavailable,
     Limits,
     NeedsScopes,
+    Nonces,
     OAuth,
     Policy,
     Reason,
     Route,
     RouteClients,
     Rule,
+    Sealer,
     StaticKeys,
+    Tls,
+    TokenRequest,
     protect,
 )
 from tunnelgate.asgi import ASGIApp, Message, Receive, Scope, Send
 from tunnelgate.audit import AuditSink
 from tunnelgate.exchange import exchange_of
-from tunnelgate.keys import KeySource, VerificationKey
+from tunnelgate.fetching import Fetched
+from tunnelgate.jwks import ALGORITHMS, VerificationKey
+from tunnelgate.keys import KeySource
 from tunnelgate.reading.message import read_message
 from tunnelgate.refusal import ANSWERS, admit, answer_to, error_message, refuse, relayed_refusal
+from tunnelgate.sealing import MIN_KEY
 
 NOW = 1_800_000_000
+SEALER = Sealer([b"k" * MIN_KEY])
 METADATA = 'resource_metadata="https://docs.example.com/.well-known/oauth-protected-resource/mcp"'
 SUPPORTED = ["2026-07-28"]
 TASKS_EXTENSION = "io.modelcontextprotocol/tasks"
@@ -54,6 +67,7 @@ class Request:
     headers: Headers = (("host", "docs.example.com"),)
     body: bytes = b""
     scope: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    extensions: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
 
 def _plain(*headers: tuple[str, str], method: str = "GET", **scope: Any) -> Request:
@@ -89,6 +103,47 @@ def _body(body: bytes | str, *more: tuple[str, str]) -> Request:
     headers = [pair for pair in legacy("tools/call")[0] if pair[0] not in {name for name, _ in more}]
     octets = body if isinstance(body, bytes) else body.encode()
     return Request([*headers, *more, _bearer(Token())], octets)
+
+
+def _resource(route: str) -> str:
+    return f"https://{route}.example.com/mcp"
+
+
+def _call(route: str, credentials: str, *more: tuple[str, str], era: Any = legacy) -> Request:
+    """Return a good call to another route than the usual one."""
+    request = _mcp(era, "tools/call", None, ("host", f"{route}.example.com"), token=None)
+    return Request([*request.headers, ("authorization", credentials), *more], request.body)
+
+
+NONCE = Nonces(SEALER, _resource("proved")).make(NOW)
+BOUND = bound_token(NOW, aud=_resource("proved"))
+
+
+def _proved(*proofs: Proof, token: str = BOUND, scheme: str = "DPoP") -> Request:
+    """Return a call to the route that asks for DPoP proofs with nonces, which these proofs may change."""
+    minted: list[tuple[str, str]] = []
+    for proof in proofs:
+        claims = {"htu": _resource("proved"), "nonce": NONCE, **proof.claims}
+        minted.append(("dpop", Proof(claims=claims, header=proof.header, owner=proof.owner).mint(token, NOW)))
+    return _call("proved", f"{scheme} {token}", *minted)
+
+
+def _exchanged(era: Any) -> Request:
+    """Return a call to the route that exchanges tokens."""
+    token = Token(claims={"aud": _resource("exchanged")})
+    return _call("exchanged", f"Bearer {token.mint(NOW)}", era=era)
+
+
+CLIENT = Authority("Agents").issue("agent")
+OTHER_CLIENT = Authority("Agents").issue("other")
+
+
+def _over_tls(*chain: str, token: Token | None = None) -> Request:
+    """Return a call to the route that asks for a certificate, with the token of one client."""
+    cnf = {"x5t#S256": CLIENT.thumbprint}
+    made = token or Token(claims={"aud": _resource("certified"), "cnf": cnf})
+    request = _call("certified", f"Bearer {made.mint(NOW)}")
+    return replace(request, extensions={"tls": {"client_cert_chain": chain}})
 
 
 # What was answered
@@ -127,6 +182,19 @@ CLOSED = {"connection": "close"}
 BAD_FRAMING = _error(400, "bad_request", CLOSED)
 NO_TOKEN = _challenge(401, "token_required", f'Bearer scope="docs:read", {METADATA}')
 BAD_TOKEN = _challenge(401, "invalid_token", f'Bearer error="invalid_token", scope="docs:read", {METADATA}')
+ALGS = f'algs="{" ".join(sorted(ALGORITHMS))}"'
+
+
+def _metadata(route: str) -> str:
+    return f'resource_metadata="https://{route}.example.com/.well-known/oauth-protected-resource/mcp"'
+
+
+def _dpop(error: str, **headers: str) -> Plain:
+    challenge = f'DPoP error="{error}", {_metadata("proved")}, {ALGS}'
+    return _error(401, error, {"www-authenticate": challenge, **headers})
+
+
+NO_CERTIFICATE = _challenge(401, "invalid_token", f'Bearer error="invalid_token", {_metadata("certified")}')
 NOT_A_MESSAGE = Rpc(400, -32600, "Invalid request", message_id=None)
 
 LONG = "x" * 2048
@@ -263,6 +331,80 @@ REFUSALS = [
         _mcp(modern, token=Token(claims={"sub": None})),
         BAD_TOKEN,
         Reason.TOKEN_CLAIM_INVALID,
+    ),
+    (
+        "a token that its issuer does not know",
+        _mcp(legacy, "tools/call", None, ("authorization", "Bearer opaque"), token=None),
+        BAD_TOKEN,
+        Reason.TOKEN_INACTIVE,
+    ),
+    (
+        "a token that is bound to a key",
+        _mcp(legacy, token=Token(claims={"cnf": {"jkt": "A" * 43}})),
+        BAD_TOKEN,
+        Reason.TOKEN_BINDING_WRONG,
+    ),
+    # a token without proof of possession, or with a bad one
+    (
+        "no token, where a proof is asked for",
+        Request([("host", "proved.example.com")], scope={"method": "GET"}),
+        _challenge(401, "token_required", f"DPoP {_metadata('proved')}, {ALGS}"),
+        Reason.TOKEN_MISSING,
+    ),
+    (
+        "a bound token under Bearer",
+        _proved(Proof(), scheme="Bearer"),
+        _dpop("invalid_token"),
+        Reason.TOKEN_MALFORMED,
+    ),
+    (
+        "a bearer token under DPoP",
+        _proved(Proof(), token=Token(claims={"aud": _resource("proved")}).mint(NOW)),
+        _dpop("invalid_token"),
+        Reason.TOKEN_BINDING_WRONG,
+    ),
+    ("a bound token alone", _proved(), _dpop("invalid_dpop_proof"), Reason.PROOF_MISSING),
+    (
+        "another JWT in place of a proof",
+        _proved(Proof(header={"typ": "JWT"})),
+        _dpop("invalid_dpop_proof"),
+        Reason.PROOF_MALFORMED,
+    ),
+    (
+        "a proof for another method",
+        _proved(Proof(claims={"htm": "GET"})),
+        _dpop("invalid_dpop_proof"),
+        Reason.PROOF_WRONG,
+    ),
+    (
+        "a proof without a nonce",
+        _proved(Proof(claims={"nonce": None})),
+        _dpop("use_dpop_nonce", **{"dpop-nonce": NONCE}),
+        Reason.PROOF_NONCE_WRONG,
+    ),
+    ("two proofs", _proved(Proof(), Proof()), BAD_FRAMING, Reason.HEADER_DUPLICATED),
+    ("no certificate", _over_tls(), NO_CERTIFICATE, Reason.PROOF_MISSING),
+    ("another certificate", _over_tls(OTHER_CLIENT.pem), NO_CERTIFICATE, Reason.PROOF_WRONG),
+    ("an odd certificate", _over_tls("odd"), NO_CERTIFICATE, Reason.PROOF_MALFORMED),
+    (
+        "a token that is bound to no certificate",
+        _over_tls(CLIENT.pem, token=Token(claims={"aud": _resource("certified")})),
+        NO_CERTIFICATE,
+        Reason.TOKEN_BINDING_WRONG,
+    ),
+    # a token of nobody but a client
+    *(
+        (
+            f"a token that a client has for itself, {era.__name__}",
+            _call(
+                "users",
+                f"Bearer {Token(claims={'aud': _resource('users'), 'sub': 'agent'}).mint(NOW)}",
+                era=era,
+            ),
+            _challenge(403, "insufficient_scope", f'Bearer error="insufficient_scope", {_metadata("users")}'),
+            Reason.USER_REQUIRED,
+        )
+        for era in (legacy, modern)
     ),
     # scope missing
     *(
@@ -566,6 +708,16 @@ REFUSALS = [
         )
         for era in (legacy, modern)
     ),
+    # somebody to whom the issuer gives no token for the application
+    *(
+        (
+            f"a caller whose token is not exchanged, {era.__name__}",
+            _exchanged(era),
+            Rpc(403, -32600, "Access denied"),
+            Reason.CREDENTIAL_REFUSED,
+        )
+        for era in (legacy, modern)
+    ),
 ]
 
 
@@ -582,7 +734,31 @@ class OtherKeys:
         return await self._keys.find(key_id) or await self._others.find(key_id)
 
 
-def _gate(app: ASGIApp, sink: AuditSink, keys: KeySource | None = None) -> ASGIApp:
+class Issuing:
+    """An issuer that knows no opaque token and exchanges none, or cannot be reached at all."""
+
+    def __init__(self, *, is_down: bool = False) -> None:
+        self.is_down = is_down
+
+    async def fetch(
+        self, url: str, *, form: Mapping[str, str] | None = None, headers: Mapping[str, str] | None = None
+    ) -> Fetched:
+        if self.is_down:
+            raise OSError("connection refused")
+        if url.endswith("/introspect"):
+            return Fetched(200, "application/json", b'{"active":false}')
+        return Fetched(400, "application/json", b'{"error":"invalid_grant"}')
+
+
+@pytest.fixture(autouse=True)
+def secret_of_the_gate(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the gate have the secret with which it asks its issuer."""
+    monkeypatch.setenv("SECRET_OF_THE_GATE", "canary")
+
+
+def _gate(
+    app: ASGIApp, sink: AuditSink, keys: KeySource | None = None, issuing: Issuing | None = None
+) -> ASGIApp:
     policy = Policy(
         tunnel_domain="example.com",
         clients=Clients(allowed_ips=["127.0.0.0/8"]),
@@ -590,11 +766,19 @@ def _gate(app: ASGIApp, sink: AuditSink, keys: KeySource | None = None) -> ASGIA
             issuers=[
                 Issuer(
                     issuer=ISSUER,
-                    jwks_uri="https://login.example.com/keys",
+                    jwks_uri=f"{ISSUER}/keys",
                     algorithms=["ES256", "Ed25519"],
+                    token_formats=["jwt", "opaque"],
+                    introspection=IntrospectionClient(
+                        endpoint=f"{ISSUER}/introspect",
+                        client_id="gate",
+                        client_secret_env="SECRET_OF_THE_GATE",
+                    ),
                 )
             ]
         ),
+        tls=Tls(cert_file="server.pem", key_file="server.key", client_ca_file="clients.pem"),
+        dpop=Dpop(require_nonce=True),
         limits=Limits(body_bytes=2048, header_bytes=4096),
         routes={
             "docs": Route(
@@ -608,15 +792,35 @@ def _gate(app: ASGIApp, sink: AuditSink, keys: KeySource | None = None) -> ASGIA
                 tasks=True,
             ),
             "closed": Route(tools=["search_docs"], claims={"team": ["support"]}),
+            "proved": Route(tools=["search_docs"], proof="dpop"),
+            "certified": Route(tools=["search_docs"], proof="mtls"),
+            "users": Route(tools=["search_docs"], require_user=True),
+            "exchanged": Route(
+                tools=["search_docs"],
+                credentials=Credentials(
+                    token_exchange=TokenRequest(
+                        token_endpoint=f"{ISSUER}/token",
+                        client_id="gate",
+                        client_secret_env="SECRET_OF_THE_GATE",
+                    )
+                ),
+            ),
         },
     )
     return protect(
-        app, policy, audit=sink, keys_of=lambda issuer: keys or OtherKeys(), clock=lambda: float(NOW)
+        app,
+        policy,
+        audit=sink,
+        fetch=(issuing or Issuing()).fetch,
+        keys_of=lambda issuer: keys or OtherKeys(),
+        sealer=SEALER,
+        clock=lambda: float(NOW),
     )
 
 
 async def _send(app: ASGIApp, request: Request) -> Reply:
-    return await call(app, http_scope(headers=request.headers, **request.scope), request.body)
+    scope = {**http_scope(headers=request.headers, **request.scope), "extensions": request.extensions}
+    return await call(app, scope, request.body)
 
 
 def _check(reply: Reply, expected: Plain | Rpc) -> None:
@@ -628,7 +832,7 @@ def _check(reply: Reply, expected: Plain | Rpc) -> None:
     assert re.fullmatch("[0-9a-f]{16}", request_id)
     if isinstance(expected, Plain):
         assert reply.json() == expected.body
-        for name in ("allow", "connection", "www-authenticate"):
+        for name in ("allow", "connection", "dpop-nonce", "www-authenticate"):
             assert reply.header(name) == expected.headers.get(name)
     else:
         error = {
@@ -656,6 +860,79 @@ async def test_each_refusal_is_answered_by_the_table_reaches_nothing_and_is_reco
     assert [("deny", reason)] == records.verdicts
     assert reply.header("x-request-id") == records.all[0]["request_id"]
     assert reason.value not in reply.body.decode()
+    assert "canary" not in f"{reply!r} {records.all!r}"
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        pytest.param(_proved(Proof()), id="with a proof"),
+        pytest.param(_over_tls(CLIENT.pem), id="with a certificate"),
+        pytest.param(
+            _call("users", f"Bearer {Token(claims={'aud': _resource('users')}).mint(NOW)}"), id="of a person"
+        ),
+    ],
+)
+@pytest.mark.anyio
+async def test_what_the_table_refuses_of_other_routes_would_otherwise_pass(request_: Request) -> None:
+    spy, records = Spy(), Records()
+
+    reply = await _send(_gate(spy, records), request_)
+
+    assert (reply.status, len(spy.scopes), records.verdicts) == (200, 1, [("allow", None)])
+
+
+@pytest.mark.anyio
+async def test_a_proof_that_was_seen_before_is_answered_like_a_bad_one() -> None:
+    spy, records = Spy(), Records()
+    gate, request = _gate(spy, records), _proved(Proof())
+    await _send(gate, request)
+
+    reply = await _send(gate, request)
+
+    _check(reply, _dpop("invalid_dpop_proof"))
+    assert records.verdicts[1:] == [("deny", Reason.PROOF_REPLAYED)]
+    assert len(spy.scopes) == 1
+
+
+@pytest.mark.anyio
+async def test_while_an_issuer_cannot_be_asked_nobody_is_refused_for_good() -> None:
+    spy, records = Spy(), Records()
+    opaque = _mcp(legacy, "tools/call", None, ("authorization", "Bearer opaque"), token=None)
+
+    reply = await _send(_gate(spy, records, issuing=Issuing(is_down=True)), opaque)
+
+    _check(reply, _error(503, "unavailable"))
+    assert records.verdicts == [("broken", Reason.ISSUER_UNAVAILABLE)]
+    assert spy.scopes == []
+
+
+@pytest.mark.parametrize("era", [pytest.param(legacy, id="legacy"), pytest.param(modern, id="modern")])
+@pytest.mark.anyio
+async def test_while_no_token_for_the_application_can_be_had_an_mcp_client_is_told_to_come_back(
+    era: Any,
+) -> None:
+    spy, records = Spy(), Records()
+
+    reply = await _send(_gate(spy, records, issuing=Issuing(is_down=True)), _exchanged(era))
+
+    _check(reply, Rpc(503, -32603, "Temporarily unavailable"))
+    assert records.verdicts == [("broken", Reason.CREDENTIAL_UNAVAILABLE)]
+    assert spy.scopes == []
+
+
+@pytest.mark.anyio
+async def test_while_nobody_can_tell_which_proofs_are_new_nobody_is_refused_for_good() -> None:
+    async def application(scope: Scope, receive: Receive, send: Send) -> None:
+        exchange = exchange_of(scope)
+        exchange.proof_algorithms = ("ES256",)
+        await refuse(Broken(Reason.REPLAY_WINDOW_FULL, "200000 proofs"), exchange, send)
+
+    records = Records()
+    reply = await call(AuditLog(application, sink=records), http_scope())
+
+    _check(reply, _error(503, "unavailable"))
+    assert records.verdicts == [("broken", Reason.REPLAY_WINDOW_FULL)]
 
 
 @pytest.mark.parametrize("era", [pytest.param(legacy, id="legacy"), pytest.param(modern, id="modern")])
@@ -767,7 +1044,11 @@ def test_the_source_of_the_table_names_no_reason_twice() -> None:
 def test_every_reason_is_reached_by_a_request_of_these_tests() -> None:
     in_the_table = {reason for _, _, _, reason in REFUSALS}
     beside_it = {
+        Reason.PROOF_REPLAYED,
         Reason.KEYS_UNAVAILABLE,
+        Reason.ISSUER_UNAVAILABLE,
+        Reason.REPLAY_WINDOW_FULL,
+        Reason.CREDENTIAL_UNAVAILABLE,
         Reason.AUDIT_UNAVAILABLE,
         Reason.BODY_INCOMPLETE,
         Reason.WEBSOCKET_NOT_ALLOWED,
@@ -854,6 +1135,72 @@ def test_a_challenge_has_only_the_parameters_that_are_known(
     _, headers, _ = answer_to(verdict, exchange)
 
     assert dict(headers)[b"www-authenticate"].decode() == challenge
+
+
+@pytest.mark.parametrize(
+    ("reason", "challenge"),
+    [
+        pytest.param(Reason.TOKEN_MISSING, 'DPoP algs="ES256 RS256"', id="no token"),
+        pytest.param(
+            Reason.TOKEN_EXPIRED, 'DPoP error="invalid_token", algs="ES256 RS256"', id="a bad token"
+        ),
+        pytest.param(
+            Reason.PROOF_WRONG, 'DPoP error="invalid_dpop_proof", algs="ES256 RS256"', id="a bad proof"
+        ),
+        pytest.param(
+            Reason.PROOF_NONCE_WRONG, 'DPoP error="use_dpop_nonce", algs="ES256 RS256"', id="a bad nonce"
+        ),
+        pytest.param(
+            Reason.USER_REQUIRED, 'DPoP error="insufficient_scope", algs="ES256 RS256"', id="nobody's token"
+        ),
+    ],
+)
+def test_where_proofs_are_asked_for_the_challenge_says_so_and_how_they_may_be_signed(
+    reason: Reason, challenge: str
+) -> None:
+    exchange = exchange_of(http_scope())
+    exchange.proof_algorithms = ("ES256", "RS256")
+
+    _, headers, _ = answer_to(Deny(reason), exchange)
+
+    assert dict(headers)[b"www-authenticate"].decode() == challenge
+
+
+# RFC 9110 section 11.6.1, RFC 6750 section 3, RFC 9449 section 7.1
+CHALLENGE = re.compile(r'(Bearer|DPoP)(?: [a-z_]+="[\x20-\x21\x23-\x5b\x5d-\x7e]+"(?:, [a-z_]+="[^"\\]+")*)?')
+ERRORS_OF_TOKENS = {"", "invalid_token", "insufficient_scope", "invalid_dpop_proof", "use_dpop_nonce"}
+
+
+@given(
+    reason=st.sampled_from(Reason),
+    algorithms=st.sampled_from([(), ("ES256",), ("ES256", "RS256")]),
+    scopes=st.sampled_from([(), ("docs:read",), ("docs:read", "docs:write")]),
+    nonce=st.none() | st.text("AZaz09-_", min_size=1),
+    era=ERAS,
+)
+def test_every_answer_has_at_most_one_challenge_and_one_nonce_and_says_one_thing(
+    reason: Reason, algorithms: tuple[str, ...], scopes: tuple[str, ...], nonce: str | None, era: Any
+) -> None:
+    exchange = exchange_of(http_scope())
+    exchange.proof_algorithms, exchange.required_scopes, exchange.dpop_nonce = algorithms, scopes, nonce
+    exchange.is_mcp = era is not None
+
+    status, headers, body = answer_to(Deny(reason), exchange)
+
+    challenges = [value.decode("ascii") for name, value in headers if name == b"www-authenticate"]
+    assert [value.decode() for name, value in headers if name == b"dpop-nonce"] == [nonce] * bool(nonce)
+    assert len(challenges) == (ANSWERS[reason].challenge is not None)
+    assert bool(challenges) >= (status == 401)
+    for challenge in challenges:
+        match = CHALLENGE.fullmatch(challenge)
+        assert match is not None
+        assert match[1] == ("DPoP" if algorithms else "Bearer")
+        assert ("algs=" in challenge) is bool(algorithms)
+        error = re.search(r'error="([a-z_]+)"', challenge)
+        word = error[1] if error else ""
+        assert word in ERRORS_OF_TOKENS
+        assert algorithms or word != "invalid_dpop_proof"
+        assert json.loads(body)["error"] == (word or "token_required")
 
 
 @pytest.mark.parametrize("message_id", ["a", 7, 0, "", None])

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
@@ -19,7 +20,7 @@ from tests.support.servers import serve
 from tests.support.tokens import ISSUER, Token, jwks
 from tunnelgate import Clients, Issuer, OAuth, Policy, Route, StaticKeys, protect, uvicorn_http
 from tunnelgate.asgi import ASGIApp, Scope
-from tunnelgate.uvicorn_http import MAX_HEAD, StrictHttpToolsProtocol
+from tunnelgate.uvicorn_http import MAX_HEAD, StrictHttpToolsProtocol, TimedH11Protocol
 
 LIMIT = 10  # seconds that anything here may take
 HOST = b"Host: docs.example.com\r\n"
@@ -48,13 +49,13 @@ class Connection:
     What is fed arrives in exactly the pieces in which it was fed, which no network promises.
     """
 
-    def __init__(self, protocol: HttpToolsProtocol, client: socket.socket) -> None:
+    def __init__(self, protocol: HttpToolsProtocol | H11Protocol, client: socket.socket) -> None:
         self._protocol = protocol
         self._client = client
         self._unread = b""
 
     def feed(self, *pieces: bytes) -> None:
-        for piece in pieces:
+        for piece in filter(None, pieces):  # no loop hands over nothing
             if self.is_closing:
                 return
             self._protocol.data_received(piece)
@@ -83,7 +84,7 @@ class Connection:
 
 @asynccontextmanager
 async def connected(
-    app: Any, protocol_class: type[HttpToolsProtocol] = StrictHttpToolsProtocol
+    app: Any, protocol_class: type[HttpToolsProtocol | H11Protocol] = StrictHttpToolsProtocol
 ) -> AsyncGenerator[Connection]:
     config = uvicorn.Config(app, http=protocol_class, ws="none", lifespan="off", log_config=None)
     config.load()
@@ -547,26 +548,173 @@ def test_the_body_of_an_upgrade_is_never_taken_for_a_request_whatever_parses_it(
     assert gate.spy.scopes == []
 
 
+TIMED = pytest.mark.parametrize(
+    "protocol_class",
+    [
+        pytest.param(StrictHttpToolsProtocol, id="the strict protocol"),
+        pytest.param(TimedH11Protocol, id="h11"),
+    ],
+)
+HALF_A_BODY = b"POST /mcp HTTP/1.1\r\n" + HOST + b"Content-Length: 9\r\n\r\nhalf"
+
+
+@TIMED
 @pytest.mark.parametrize(
     ("bound", "start"),
     [
         pytest.param("HEAD_SECONDS", b"", id="nothing at all"),
         pytest.param("HEAD_SECONDS", b"POST /mcp HTTP/1.1\r\nHost: docs", id="half a head"),
-        pytest.param(
-            "BODY_SECONDS",
-            b"POST /mcp HTTP/1.1\r\nHost: docs.example.com\r\nContent-Length: 9\r\n\r\nhalf",
-            id="half a body",
-        ),
+        pytest.param("BODY_SECONDS", HALF_A_BODY, id="half a body"),
     ],
 )
 @pytest.mark.promise("bounded")
 @pytest.mark.anyio
 async def test_what_does_not_arrive_in_time_ends_its_connection(
-    bound: str, start: bytes, monkeypatch: pytest.MonkeyPatch
+    protocol_class: type[HttpToolsProtocol | H11Protocol],
+    bound: str,
+    start: bytes,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(uvicorn_http, bound, 0.05)
 
-    async with connected(Spy()) as connection:
+    async with connected(Spy(), protocol_class) as connection:
         connection.feed(start)
 
         assert b"200 OK" not in await connection.rest()
+
+
+@TIMED
+@pytest.mark.parametrize(
+    ("bound", "start"),
+    [
+        pytest.param("HEAD_SECONDS", b"\r\n", id="an empty line"),
+        pytest.param("HEAD_SECONDS", b"POST /mcp HTTP/1.1\r\nHost: docs", id="half a head"),
+        pytest.param("BODY_SECONDS", HALF_A_BODY, id="half a body"),
+    ],
+)
+@pytest.mark.promise("bounded")
+@pytest.mark.anyio
+async def test_what_does_not_arrive_in_time_after_other_requests_ends_its_connection(
+    protocol_class: type[HttpToolsProtocol | H11Protocol],
+    bound: str,
+    start: bytes,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with connected(Spy(), protocol_class) as connection:
+        for path in (b"/first", b"/second"):
+            connection.feed(get(path))
+            await connection.answer_up_to(END_OF_ANSWER)
+        monkeypatch.setattr(uvicorn_http, bound, 0.05)
+        connection.feed(start)
+
+        assert b"200 OK" not in await connection.rest()
+
+
+@TIMED
+@pytest.mark.parametrize(
+    ("bound", "start"),
+    [
+        pytest.param("HEAD_SECONDS", b"POST /mcp HTTP/1.1\r\nX-Padding: ", id="a head"),
+        pytest.param(
+            "BODY_SECONDS", b"POST /mcp HTTP/1.1\r\n" + HOST + b"Content-Length: 999\r\n\r\n", id="a body"
+        ),
+    ],
+)
+@pytest.mark.promise("bounded")
+@pytest.mark.anyio
+async def test_what_comes_octet_by_octet_has_no_more_time(
+    protocol_class: type[HttpToolsProtocol | H11Protocol],
+    bound: str,
+    start: bytes,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(uvicorn_http, bound, 0.2)
+
+    async with connected(Spy(), protocol_class) as connection:
+        connection.feed(start)
+        end = asyncio.create_task(connection.rest())
+        for _ in range(200):
+            connection.feed(b"x")
+            if (await asyncio.wait([end], timeout=0.02))[0]:
+                break
+
+        assert end.done()
+        assert await end == b""
+
+
+@TIMED
+@pytest.mark.promise("bounded")
+@pytest.mark.anyio
+async def test_half_a_request_in_one_piece_with_a_whole_one_does_not_hold_its_connection(
+    protocol_class: type[HttpToolsProtocol | H11Protocol], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(uvicorn_http, "BODY_SECONDS", 0.05)
+    async with connected(Spy(), protocol_class) as connection:
+        connection.feed(get(b"/first") + HALF_A_BODY)
+
+        assert (await connection.rest()).count(b"HTTP/1.1 200 OK") <= 1
+
+
+@TIMED
+@pytest.mark.promise("bounded")
+@pytest.mark.anyio
+async def test_a_body_that_was_answered_before_it_came_does_not_hold_its_connection(
+    protocol_class: type[HttpToolsProtocol | H11Protocol], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def refuse(scope: Scope, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 401, "headers": [(b"content-length", b"2")]})
+        await send({"type": "http.response.body", "body": b"no"})
+
+    async with connected(refuse, protocol_class) as connection:
+        connection.feed(HALF_A_BODY)
+        answer = await connection.answer_up_to(b"\r\n\r\nno")
+        monkeypatch.setattr(uvicorn_http, "HEAD_SECONDS", 0.05)
+        connection.feed(b"other")
+
+        assert answer.startswith(b"HTTP/1.1 401 ")
+        assert await connection.rest() == b""
+
+
+@TIMED
+@pytest.mark.anyio
+async def test_a_connection_between_requests_is_kept_as_long_as_uvicorn_was_told(
+    protocol_class: type[HttpToolsProtocol | H11Protocol], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(uvicorn_http, "HEAD_SECONDS", 0.05)
+
+    async with connected(Spy(), protocol_class) as connection:
+        connection.feed(get(b"/first"))
+        await connection.answer_up_to(END_OF_ANSWER)
+        for _ in range(3):
+            async with connected(Spy(), protocol_class) as other:
+                assert await other.rest() == b""  # a connection that began later has ended
+        connection.feed(get(b"/second"))
+        answer = await connection.answer_up_to(END_OF_ANSWER)
+
+    assert answer.startswith(b"HTTP/1.1 200 OK\r\n")
+
+
+@TIMED
+@pytest.mark.anyio
+async def test_a_request_that_arrived_whole_may_be_answered_later_than_it_had_to_arrive(
+    protocol_class: type[HttpToolsProtocol | H11Protocol], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(uvicorn_http, "HEAD_SECONDS", 0.05)
+    monkeypatch.setattr(uvicorn_http, "BODY_SECONDS", 0.05)
+    may_answer = asyncio.Event()
+    spy = Spy()
+
+    async def slow(scope: Scope, receive: Any, send: Any) -> None:
+        await may_answer.wait()
+        await spy(scope, receive, send)
+
+    async with connected(slow, protocol_class) as connection:
+        connection.feed(HALF_A_BODY, b"other", get(b"/second"))
+        async with connected(Spy(), protocol_class) as other:
+            assert await other.rest() == b""
+        may_answer.set()
+        for _ in range(2):
+            answer = await connection.answer_up_to(END_OF_ANSWER)
+            assert answer.startswith(b"HTTP/1.1 200 OK\r\n")
+
+    assert [scope["path"] for scope in spy.scopes] == ["/mcp", "/second"]

@@ -49,6 +49,62 @@ def test_whatever_does_not_allow_has_one_reason_and_a_detail(
     assert (given.reason, given.detail) == (reason, detail)
 
 
+LACKS_A = Deny(Reason.TOOL_NOT_ALLOWED, "a")
+LACKS_B = Deny(Reason.RESOURCE_NOT_ALLOWED, "b")
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "expected"),
+    [
+        pytest.param([], Allow(), id="nothing to decide"),
+        pytest.param([Allow(), Allow()], Allow(), id="all allow"),
+        pytest.param([Allow(), LACKS_A], LACKS_A, id="one denies"),
+        pytest.param([LACKS_A, LACKS_B], LACKS_A, id="two deny, and the first counts"),
+        pytest.param([NeedsScopes(("a",)), LACKS_B], LACKS_B, id="a denial behind what lacks a scope"),
+        pytest.param([Allow(), NeedsScopes(("a",))], NeedsScopes(("a",)), id="one lacks a scope"),
+        pytest.param(
+            [NeedsScopes(("b", "a")), NeedsScopes(("a", "c"))],
+            NeedsScopes(("b", "a", "c")),
+            id="two lack scopes, each of which is named once",
+        ),
+    ],
+)
+def test_what_several_verdicts_are_about_is_allowed_when_all_of_them_allow(
+    verdicts: list[Verdict], expected: Verdict
+) -> None:
+    assert verdict.all_of(verdicts) == expected
+
+
+# Written out, so that no reason comes or goes unnoticed: audit records and metrics name them.
+ABOUT_WHO_ASKS = [
+    "token-missing",
+    "token-malformed",
+    "token-type-wrong",
+    "token-algorithm-not-allowed",
+    "token-key-unknown",
+    "token-signature-wrong",
+    "token-issuer-unknown",
+    "token-audience-wrong",
+    "token-expired",
+    "token-not-yet-valid",
+    "token-lifetime-too-long",
+    "token-claim-invalid",
+    "token-inactive",
+    "token-binding-wrong",
+    "proof-missing",
+    "proof-malformed",
+    "proof-wrong",
+    "proof-replayed",
+    "proof-nonce-wrong",
+]
+
+
+def test_the_reasons_about_who_asks_are_these_and_no_other() -> None:
+    found = [each.value for each in Reason if each.value.startswith(("token-", "proof-"))]
+
+    assert found == ABOUT_WHO_ASKS
+
+
 @pytest.mark.parametrize("reason", list(Reason))
 def test_reasons_are_kebab_case_words_named_like_themselves(reason: Reason) -> None:
     assert re.fullmatch(r"[a-z]+(?:-[a-z]+)+", reason.value)

@@ -1,36 +1,39 @@
 """Real servers on free loopback ports, which stop by themselves."""
 
 import socket
+import ssl
 import threading
 from collections.abc import Generator
 from contextlib import contextmanager
-from typing import Literal
-
-import uvicorn
+from typing import Any
 
 from tunnelgate.asgi import ASGIApp
-from tunnelgate.uvicorn_http import StrictHttpToolsProtocol
+from tunnelgate_app.server import HANDSHAKE_SECONDS, Loop, Parser, Server
 
 _START_TIMEOUT = 20
 
 
 @contextmanager
-def serve(app: ASGIApp, parser: Literal["strict", "h11"] = "strict") -> Generator[int]:
-    """Serve ``app`` with uvicorn in a thread, as the gateway does, and give its port."""
+def serve(
+    app: ASGIApp,
+    parser: Parser = "strict",
+    *,
+    tls: ssl.SSLContext | None = None,
+    loop: Loop = "auto",
+    handshake_timeout: float = HANDSHAKE_SECONDS,
+) -> Generator[int]:
+    """Serve ``app`` in a thread, as the gateway does, and give its port."""
     with socket.create_server(("127.0.0.1", 0), backlog=128) as listener:
-        config = uvicorn.Config(
-            app,
-            http=StrictHttpToolsProtocol if parser == "strict" else "h11",
-            ws="none",
-            lifespan="on",
-            access_log=False,
-            proxy_headers=False,
-            server_header=False,
-            log_config=None,
-            timeout_graceful_shutdown=5,
-        )
         started = threading.Event()
-        server = _Announcing(config, started)
+        server = _Announcing(
+            app,
+            started,
+            parser=parser,
+            loop=loop,
+            shutdown_timeout=5,
+            tls=tls,
+            handshake_timeout=handshake_timeout,
+        )
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
         thread.start()
         try:
@@ -43,9 +46,9 @@ def serve(app: ASGIApp, parser: Literal["strict", "h11"] = "strict") -> Generato
             assert not thread.is_alive(), "the server did not stop"
 
 
-class _Announcing(uvicorn.Server):
-    def __init__(self, config: uvicorn.Config, started: threading.Event) -> None:
-        super().__init__(config)
+class _Announcing(Server):
+    def __init__(self, app: ASGIApp, started: threading.Event, **options: Any) -> None:
+        super().__init__(app, **options)
         self._announced = started
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:

@@ -1,9 +1,11 @@
 """An issuer for tests: real keys, tokens of every shape, and an endpoint that publishes keys."""
 
 import asyncio
+import gc
 import time
 from base64 import urlsafe_b64encode
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
@@ -13,21 +15,24 @@ from joserfc import jwt
 from joserfc.jwk import ECKey, Key, KeyParameters, OKPKey, RSAKey
 from joserfc.jws import JWSRegistry
 
-from tunnelgate import StaticKeys, TrustedIssuer
+from tunnelgate import StaticKeys, TokenProfile, TrustedIssuer
+from tunnelgate.fetching import Fetched
 
 ISSUER = "https://login.example.com"
 RESOURCE = "https://docs.example.com/mcp"
+
+_CURVES = {"ES256": "P-256", "ES384": "P-384", "ES512": "P-521"}
 
 
 @cache
 def key(algorithm: str) -> Key:
     """Return the issuer's key for an algorithm; its ``kid`` is the algorithm's name."""
     parameters: KeyParameters = {"kid": algorithm, "use": "sig", "alg": algorithm}
-    if algorithm in ("RS256", "PS256"):
+    if algorithm.startswith(("RS", "PS")):
         return RSAKey.generate_key(2048, parameters)
-    if algorithm == "Ed25519":
+    if algorithm in ("Ed25519", "EdDSA"):
         return OKPKey.generate_key("Ed25519", parameters)
-    return ECKey.generate_key("P-256", parameters)
+    return ECKey.generate_key(_CURVES[algorithm], parameters)
 
 
 def jwks(*algorithms: str) -> bytes:
@@ -35,9 +40,28 @@ def jwks(*algorithms: str) -> bytes:
     return orjson.dumps({"keys": [key(each).as_dict(private=False) for each in algorithms]})
 
 
-def trusted_issuer(*algorithms: str, issuer: str = ISSUER) -> TrustedIssuer:
+def trusted_issuer(
+    *algorithms: str, issuer: str = ISSUER, profile: TokenProfile | None = None
+) -> TrustedIssuer:
     """Return the issuer as a gate trusts it."""
-    return TrustedIssuer(issuer, StaticKeys(jwks(*(algorithms or ("ES256",)))))
+    keys = StaticKeys(jwks(*(algorithms or ("ES256",))))
+    return TrustedIssuer(issuer, keys, profile or TokenProfile())
+
+
+def introspected(now: float, **claims: Any) -> bytes:
+    """Return what an issuer says about an active token made at ``now``; a claim of ``None`` is left out."""
+    said = {
+        "active": True,
+        "iss": ISSUER,
+        "aud": RESOURCE,
+        "sub": "alice",
+        "client_id": "agent",
+        "iat": int(now),
+        "exp": int(now) + 300,
+        "scope": "docs:read",
+        **claims,
+    }
+    return orjson.dumps({name: value for name, value in said.items() if value is not None})
 
 
 @dataclass(frozen=True)
@@ -95,19 +119,43 @@ class Clock:
 
 
 class KeyEndpoint:
-    """Where an issuer publishes its keys: what it answers, how often it was asked, and when it hangs."""
+    """An endpoint of an issuer: what it answers, what it was asked and how often, and when it hangs.
 
-    def __init__(self, answer: bytes | Exception) -> None:
+    Octets are answered as JSON with status 200.
+    """
+
+    def __init__(self, answer: bytes | Fetched | Exception) -> None:
         self.answer = answer
         self.asked: list[str] = []
+        self.forms: list[Mapping[str, str] | None] = []
+        self.headers: list[Mapping[str, str] | None] = []
         self.was_asked = asyncio.Event()
         self.answers = asyncio.Event()
         self.answers.set()
 
-    async def fetch(self, url: str) -> bytes:
+    async def fetch(
+        self, url: str, *, form: Mapping[str, str] | None = None, headers: Mapping[str, str] | None = None
+    ) -> Fetched:
         self.asked.append(url)
+        self.forms.append(form)
+        self.headers.append(headers)
         self.was_asked.set()
         await self.answers.wait()
-        if isinstance(self.answer, Exception):
-            raise self.answer
-        return self.answer
+        answer = self.answer
+        if isinstance(answer, Exception):
+            raise answer
+        return answer if isinstance(answer, Fetched) else Fetched(200, "application/json", answer)
+
+
+@contextmanager
+def nothing_unretrieved() -> Generator[None]:
+    """Fail when a question to an issuer ends in an exception that nobody looks at."""
+    reported: list[dict[str, Any]] = []
+    loop = asyncio.get_running_loop()
+    loop.set_exception_handler(lambda _, context: reported.append(context))
+    try:
+        yield
+        gc.collect()
+    finally:
+        loop.set_exception_handler(None)
+    assert reported == [], reported

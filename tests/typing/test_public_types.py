@@ -1,7 +1,7 @@
 """The library as somebody who uses it writes it: type checkers read this, and the tests run it."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, assert_never, assert_type
 
@@ -28,6 +28,8 @@ from tunnelgate import (
     ConfigurationError,
     ConfigurationFault,
     Deny,
+    Fetch,
+    Fetched,
     HostAllowlist,
     Issuer,
     KeySource,
@@ -288,10 +290,12 @@ def test_every_exception_has_one_root_and_says_what_it_is() -> None:
 
 
 def test_keys_and_sinks_are_whatever_has_their_methods() -> None:
-    async def fetch(url: str) -> bytes:
-        return jwks("ES256")
+    async def fetch(
+        url: str, *, form: Mapping[str, str] | None = None, headers: Mapping[str, str] | None = None
+    ) -> Fetched:
+        return Fetched(200, "application/json", jwks("ES256"))
 
-    typed: Callable[[str], Awaitable[bytes]] = fetch
+    typed: Fetch = fetch
     sources: list[KeySource] = [KEYS, RemoteKeys("https://login.example.com/jwks", typed, max_age=60)]
     sink: AuditSink = ListSink()
     sink.write({"verdict": "allow"})

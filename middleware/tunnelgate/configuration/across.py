@@ -15,6 +15,8 @@ from tunnelgate.errors import ConfigurationFault
 from tunnelgate.hosts import read_hostname
 
 _SWITCH = TypeAdapter(bool)
+_SECRETS = ("client_secret_file", "client_secret_env")
+_CREDENTIALS = ("bearer_file", "bearer_env", "client_credentials", "token_exchange")
 _CATALOGUES = ("tools", "prompts", "resources")
 
 
@@ -27,15 +29,53 @@ def _issuers(data: Mapping[str, Any]) -> Iterator[ConfigurationFault]:
     seen: set[Any] = set()
     for position, issuer in enumerate(_sequence(_get(_get(data, "oauth"), "issuers"))):
         path = f"oauth.issuers[{position}]"
-        sources = [name for name in ("jwks_file", "jwks_uri") if _get(issuer, name) is not None]
-        if not sources:
-            yield ConfigurationFault(path, "", "has no keys; name a jwks_file or a jwks_uri")
-        elif len(sources) > 1:
-            yield ConfigurationFault(path, "", "has both a jwks_file and a jwks_uri; which one is meant?")
+        yield from _sources(path, issuer)
         name = _get(issuer, "issuer")
         if isinstance(name, str) and name in seen:
             yield ConfigurationFault(f"{path}.issuer", show(name), "stands twice")
         seen.add(name if isinstance(name, str) else None)
+
+
+def _sources(path: str, issuer: Any) -> Iterator[ConfigurationFault]:
+    sources = [name for name in ("jwks_file", "jwks_uri") if _get(issuer, name) is not None]
+    if len(sources) > 1:
+        yield ConfigurationFault(path, "", "has both a jwks_file and a jwks_uri; which one is meant?")
+    formats = _formats(issuer)
+    introspection = _get(issuer, "introspection")
+    if sources and formats and "jwt" not in formats:
+        yield ConfigurationFault(f"{path}.{sources[0]}", "", "means nothing unless token_formats has jwt")
+    if "opaque" in formats and introspection is None:
+        yield ConfigurationFault(path, "", "makes opaque tokens, and has no introspection to ask about them")
+    if introspection is not None:
+        if "opaque" not in formats:
+            yield ConfigurationFault(
+                f"{path}.introspection", "", "means nothing unless token_formats has opaque"
+            )
+        yield from _one_of(f"{path}.introspection", introspection, _SECRETS)
+
+
+def _formats(issuer: Any) -> Sequence[Any]:
+    formats = _get(issuer, "token_formats")
+    return ("jwt",) if formats is None else _sequence(formats)
+
+
+def _one_of(path: str, section: Any, names: Sequence[str]) -> Iterator[ConfigurationFault]:
+    named = [name for name in names if _get(section, name) is not None]
+    if not named:
+        yield ConfigurationFault(path, "", f"needs one of {', '.join(names)}")
+    elif len(named) > 1:
+        yield ConfigurationFault(path, "", f"has {' and '.join(named)}; which one is meant?")
+
+
+def _credentials(path: str, credentials: Any) -> Iterator[ConfigurationFault]:
+    if credentials is None:
+        return
+    yield from _one_of(path, credentials, _CREDENTIALS)
+    for name in ("client_credentials", "token_exchange"):
+        request = _get(credentials, name)
+        if request is not None:
+            yield from _one_of(f"{path}.{name}", request, _SECRETS)
+            yield from _one_of(f"{path}.{name}", request, ("issuer", "token_endpoint"))
 
 
 def _routes(data: Mapping[str, Any]) -> Iterator[ConfigurationFault]:
@@ -43,7 +83,9 @@ def _routes(data: Mapping[str, Any]) -> Iterator[ConfigurationFault]:
     if not isinstance(routes, Mapping):
         return
     # A list, because what was given may be of any shape.
-    issuers = [_get(each, "issuer") for each in _sequence(_get(_get(data, "oauth"), "issuers"))]
+    trusted = _sequence(_get(_get(data, "oauth"), "issuers"))
+    issuers = [_get(each, "issuer") for each in trusted]
+    asking = [_get(each, "issuer") for each in trusted if "opaque" in _formats(each)]
     domain = _get(data, "tunnel_domain")
     names: set[str] = set()
     for key, route in cast("Mapping[str, Any]", routes).items():
@@ -57,17 +99,29 @@ def _routes(data: Mapping[str, Any]) -> Iterator[ConfigurationFault]:
                 path, "", "is no full hostname, and there is no tunnel_domain to put it under"
             )
         yield from _listing(path, route, has_issuers=bool(issuers))
-        for position, issuer in enumerate(_sequence(_get(route, "issuers"))):
+        yield from _credentials(f"{path}.credentials", _get(route, "credentials"))
+        chosen = _get(route, "issuers")
+        both = [each for each in asking if chosen is None or each in _sequence(chosen)]
+        if len(both) > 1 and _listed(route):
+            yield ConfigurationFault(
+                f"{path}.issuers",
+                "",
+                f"{' and '.join(map(str, both))} both make opaque tokens, which do not say whom to ask",
+            )
+        for position, issuer in enumerate(_sequence(chosen)):
             if issuer not in issuers:
                 yield ConfigurationFault(
                     f"{path}.issuers[{position}]", show(issuer), "is not one of oauth.issuers"
                 )
 
 
-def _listing(path: str, route: Any, *, has_issuers: bool) -> Iterator[ConfigurationFault]:
+def _listed(route: Any) -> list[str]:
     listed = [member for member in _CATALOGUES if _get(route, member) is not None]
-    if _get(route, "methods"):
-        listed.append("methods")
+    return [*listed, "methods"] if _get(route, "methods") else listed
+
+
+def _listing(path: str, route: Any, *, has_issuers: bool) -> Iterator[ConfigurationFault]:
+    listed = _listed(route)
     if not listed and not _get(route, "public_paths"):
         yield ConfigurationFault(path, "", "lists neither tools nor public_paths, so it would serve nothing")
     if listed and not has_issuers:

@@ -13,7 +13,7 @@ from typing import TypeVar, cast
 from tunnelgate.catalogue import check_name, check_resource
 from tunnelgate.hosts import read_hostname
 from tunnelgate.identifiers import check_scope, check_url
-from tunnelgate.keys import ALGORITHMS
+from tunnelgate.jwks import ALGORITHMS
 from tunnelgate.messages import check_method
 from tunnelgate.origins import check_origin
 from tunnelgate.reading.address import read_network
@@ -25,11 +25,15 @@ _V = TypeVar("_V")
 
 _PATH = re.compile(r"(?:/[A-Za-z0-9\-._~]+)+")
 _FACTORY = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_TYPE = re.compile(r"(?:application/)?[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]{0,126}")
 _HEADER_NAME = re.compile(r"[A-Za-z0-9-]+")
 _LISTEN = re.compile(r"(?P<host>\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.-]*):(?P<port>[0-9]{1,5})")
 _DURATION = re.compile(r"(?:(?P<h>[0-9]{1,9})h)?(?:(?P<m>[0-9]{1,9})m)?(?:(?P<s>[0-9]{1,9})s)?")
 _MAX_PORT = 65535
-_NEVER_FORWARDED = frozenset({"authorization", "content-length", "host", "transfer-encoding", "x-request-id"})
+_NEVER_FORWARDED = frozenset(
+    {"authorization", "content-length", "dpop", "host", "transfer-encoding", "x-request-id"}
+)
 
 
 def not_empty(value: _T) -> _T:
@@ -84,6 +88,26 @@ def url_path(value: str) -> str:
 def url(value: str) -> str:
     """Check an absolute URL without query, fragment or user."""
     check_url(value)
+    return value
+
+
+def endpoint_url(value: str) -> str:
+    """Check an absolute URL without fragment or user, which may have a query."""
+    check_url(value, with_query=True)
+    return value
+
+
+def variable(value: str) -> str:
+    """Check the name of an environment variable."""
+    if _VARIABLE.fullmatch(value) is None:
+        raise ValueError("is not the name of an environment variable")
+    return value
+
+
+def token_type(value: str) -> str:
+    """Check the `typ` of a token."""
+    if _TYPE.fullmatch(value) is None:
+        raise ValueError("is not a media type such as at+jwt")
     return value
 
 

@@ -13,7 +13,18 @@ from tunnelgate.errors import ConfigurationError, ConfigurationFault
 from tunnelgate.reading.strict_json import is_array, is_object
 
 PREFIX = "TUNNELGATE_"
-_FILES = (("audit", "file"), ("oauth", "issuers", "*", "jwks_file"), ("sealing_keys", "*"))
+_FILES = (
+    ("audit", "file"),
+    ("oauth", "issuers", "*", "introspection", "client_secret_file"),
+    ("oauth", "issuers", "*", "jwks_file"),
+    ("routes", "*", "credentials", "bearer_file"),
+    ("routes", "*", "credentials", "client_credentials", "client_secret_file"),
+    ("routes", "*", "credentials", "token_exchange", "client_secret_file"),
+    ("sealing_keys", "*"),
+    ("tls", "cert_file"),
+    ("tls", "client_ca_file"),
+    ("tls", "key_file"),
+)
 _STANDARD_OUTPUT = "-"
 # Variables that the commands read themselves; every other one with the prefix must be a setting.
 RESERVED = frozenset({"TUNNELGATE_CONFIG", "TUNNELGATE_STATE"})
@@ -75,6 +86,8 @@ def _joined(folder: Path, value: Any, keys: Sequence[str]) -> Any:
         return str(folder / value) if isinstance(value, str) and value != _STANDARD_OUTPUT else value
     if is_array(value) and keys[0] == "*":
         return [_joined(folder, each, keys[1:]) for each in value]
+    if is_object(value) and keys[0] == "*":
+        return {key: _joined(folder, each, keys[1:]) for key, each in value.items()}
     if is_object(value) and keys[0] in value:
         return {**value, keys[0]: _joined(folder, value[keys[0]], keys[1:])}
     return value

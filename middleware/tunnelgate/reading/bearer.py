@@ -1,6 +1,7 @@
-"""Reads a bearer token out of ``Authorization``, and a JWT out of a bearer token. Verifies nothing.
+"""Reads a token out of ``Authorization``, and a JWT out of a token. Verifies nothing.
 
-Specification: RFC 6750 section 2.1, RFC 7515 section 3.1, RFC 7519 section 7.2, RFC 8725.
+Specification: RFC 6750 section 2.1, RFC 9449 section 7.1, RFC 7515 section 3.1, RFC 7519 section 7.2,
+RFC 8725.
 """
 
 import binascii
@@ -15,10 +16,19 @@ from tunnelgate.reading.strict_json import is_object, read_json
 from tunnelgate.verdict import Reason
 
 MAX_TOKEN = 8192  # octets; an access token with many roles stays below half of it
-_CREDENTIALS = re.compile(rb"[Bb][Ee][Aa][Rr][Ee][Rr] ([A-Za-z0-9\-._~+/]+=*)")
+_CREDENTIALS = re.compile(rb"(bearer|dpop) ([A-Za-z0-9\-._~+/]+=*)", re.IGNORECASE)
+_SEGMENTS = 3  # RFC 7515 section 3.1: header, payload, signature
 _MAX_KEY_ID = 256
 # A key that the token brings along proves nothing, and no critical extension is implemented.
 _FORBIDDEN = ("b64", "crit", "cty", "jku", "jwk", "x5c", "x5t", "x5t#S256", "x5u", "zip")
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """A token as it was presented: under ``bearer`` or under ``dpop``, in lower case."""
+
+    scheme: str
+    token: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +43,7 @@ class UnverifiedToken:
     claims: Mapping[str, Any]
 
 
-def read_credentials(value: bytes) -> bytes:
+def read_credentials(value: bytes) -> Credentials:
     """Return the token in the value of ``Authorization``.
 
     Raises :class:`~tunnelgate.reading.fault.Fault` (``token-malformed``) for another scheme, for
@@ -41,24 +51,24 @@ def read_credentials(value: bytes) -> bytes:
     """
     match = _CREDENTIALS.fullmatch(value)
     if match is None:
-        raise Fault(Reason.TOKEN_MALFORMED, "not one bearer token")
-    if len(match[1]) > MAX_TOKEN:
+        raise Fault(Reason.TOKEN_MALFORMED, "not one token")
+    if len(match[2]) > MAX_TOKEN:
         raise Fault(Reason.TOKEN_MALFORMED, f"longer than {MAX_TOKEN} octets")
-    return match[1]
+    return Credentials(match[1].lower().decode("ascii"), match[2])
+
+
+def has_jwt_form(token: bytes) -> bool:
+    """Return whether a token has the three segments of a JWS in compact form."""
+    return token.count(b".") == _SEGMENTS - 1
 
 
 def read_jwt(token: bytes) -> UnverifiedToken:
-    """Return the header and claims of a JWT in JWS compact form.
+    """Return the header and claims of an access token that is a JWT in JWS compact form.
 
     Raises :class:`~tunnelgate.reading.fault.Fault` (``token-malformed``) whenever two
     implementations could read the token differently, or it brings its own key.
     """
-    segments = token.split(b".")
-    if len(segments) != 3:  # noqa: PLR2004 - RFC 7515: header, payload, signature
-        raise Fault(Reason.TOKEN_MALFORMED, "not three segments")
-    _decode(segments[2], "signature")
-    header = _object(segments[0], "header")
-    claims = _object(segments[1], "claims")
+    header, claims = read_segments(token)
     for name in _FORBIDDEN:
         if name in header:
             raise Fault(Reason.TOKEN_MALFORMED, f"header has {name}")
@@ -73,6 +83,15 @@ def read_jwt(token: bytes) -> UnverifiedToken:
         header=header,
         claims=claims,
     )
+
+
+def read_segments(token: bytes) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
+    """Return the header and the claims of any JWT; raises ``Fault`` (``token-malformed``)."""
+    segments = token.split(b".")
+    if len(segments) != _SEGMENTS:
+        raise Fault(Reason.TOKEN_MALFORMED, "not three segments")
+    _decode(segments[2], "signature")
+    return _object(segments[0], "header"), _object(segments[1], "claims")
 
 
 def _text(members: Mapping[str, Any], name: str) -> str:

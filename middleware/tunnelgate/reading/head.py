@@ -17,6 +17,7 @@ SINGLE_FIELDS = frozenset(
         b"content-encoding",
         b"content-length",
         b"content-type",
+        b"dpop",
         b"expect",
         b"host",
         b"last-event-id",

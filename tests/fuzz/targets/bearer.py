@@ -22,13 +22,15 @@ MAX_LENGTH = 4096
 
 def check(data: bytes) -> None:
     try:
-        token = _assembled(data) if data.startswith(b"{") else read_credentials(data)
+        credentials = read_credentials(_assembled(data) if data.startswith(b"{") else data)
     except Fault:
         return
+    token = credentials.token
     assert len(token) <= MAX_TOKEN
-    assert read_credentials(b"Bearer " + token) == token
+    assert read_credentials(credentials.scheme.encode() + b" " + token) == credentials
     if not data.startswith(b"{"):
-        assert data[:7].lower() + data[7:] == b"bearer " + token
+        scheme, _, rest = data.partition(b" ")
+        assert (scheme.lower(), rest) == (credentials.scheme.encode(), token)
     try:
         read = read_jwt(token)
     except Fault:
@@ -50,9 +52,7 @@ def check(data: bytes) -> None:
 
 
 def _assembled(data: bytes) -> bytes:
-    lines = data.split(b"\n")
-    token = b".".join(map(_encoded, lines))
-    return read_credentials(b"Bearer " + token)
+    return b"Bearer " + b".".join(map(_encoded, data.split(b"\n")))
 
 
 def _encoded(octets: bytes) -> bytes:
@@ -71,6 +71,7 @@ def seeds() -> Iterator[bytes]:
     yield from (
         b"Bearer " + token,
         b"bearer " + token,
+        b"DPoP " + token,
         b"Bearer  " + token,
         b"Bearer " + token + b"==",
         b"Basic YTpi",

@@ -2,7 +2,7 @@ from typing import Any
 
 import pytest
 
-from tunnelgate import Clients, Issuer, OAuth, Route
+from tunnelgate import Clients, Credentials, Issuer, OAuth, Route, TokenRequest
 from tunnelgate.configuration.across import faults_across
 
 ISSUER: dict[str, Any] = {"issuer": "https://login.example.com", "jwks_file": "jwks.json"}
@@ -43,21 +43,6 @@ def test_a_configuration_built_in_code_is_read_likewise() -> None:
 @pytest.mark.parametrize(
     ("changes", "told"),
     [
-        pytest.param(
-            {"oauth": {"issuers": [ISSUER, {"issuer": "https://other.example.com"}]}},
-            ["oauth.issuers[1]: has no keys; name a jwks_file or a jwks_uri"],
-            id="an issuer without keys",
-        ),
-        pytest.param(
-            {"oauth": {"issuers": [{**ISSUER, "jwks_file": None}]}},
-            ["oauth.issuers[0]: has no keys; name a jwks_file or a jwks_uri"],
-            id="an issuer whose file is null",
-        ),
-        pytest.param(
-            {"oauth": {"issuers": [{**ISSUER, "jwks_uri": "https://login.example.com/jwks"}]}},
-            ["oauth.issuers[0]: has both a jwks_file and a jwks_uri; which one is meant?"],
-            id="an issuer with keys in two places",
-        ),
         pytest.param(
             {"oauth": {"issuers": [ISSUER, OTHER, ISSUER]}},
             ["oauth.issuers[2].issuer = 'https://login.example.com': stands twice"],
@@ -114,6 +99,197 @@ def test_a_configuration_built_in_code_is_read_likewise() -> None:
 @pytest.mark.promise("whole-configuration")
 def test_what_does_not_fit_together_is_a_fault(changes: dict[str, Any], told: list[str]) -> None:
     assert faults(**changes) == told
+
+
+SECRET: dict[str, Any] = {"client_id": "gate", "client_secret_file": "secret"}
+NO_SECRET: dict[str, Any] = {"client_id": "gate"}
+TWO_SECRETS: dict[str, Any] = {**SECRET, "client_secret_env": "SECRET"}
+JWKS_URI = "https://login.example.com/jwks"
+LACKS_A_SECRET = "needs one of client_secret_file, client_secret_env"
+WHICH_SECRET = "has client_secret_file and client_secret_env; which one is meant?"
+WHICH_KEYS = "has both a jwks_file and a jwks_uri; which one is meant?"
+NOBODY_TO_ASK = "makes opaque tokens, and has no introspection to ask about them"
+NEEDS_JWT = "means nothing unless token_formats has jwt"
+NEEDS_OPAQUE = "means nothing unless token_formats has opaque"
+
+
+@pytest.mark.parametrize(
+    ("issuer", "told"),
+    [
+        pytest.param({}, [], id="keys that are to be found"),
+        pytest.param({"jwks_file": None, "jwks_uri": None}, [], id="keys that are null, to be found"),
+        pytest.param({"jwks_file": "a"}, [], id="keys in a file"),
+        pytest.param({"jwks_uri": JWKS_URI}, [], id="keys at a URL"),
+        pytest.param({"jwks_file": "a", "jwks_uri": JWKS_URI}, [f": {WHICH_KEYS}"], id="keys in two places"),
+        pytest.param({"token_formats": None}, [], id="formats that are null, which are JWTs"),
+        pytest.param({"token_formats": ["opaque"], "introspection": SECRET}, [], id="opaque tokens"),
+        pytest.param(
+            {"token_formats": ["jwt", "opaque"], "jwks_file": "a", "introspection": SECRET},
+            [],
+            id="tokens of both kinds",
+        ),
+        pytest.param(
+            {"token_formats": ["opaque"]}, [f": {NOBODY_TO_ASK}"], id="opaque tokens and nobody to ask"
+        ),
+        pytest.param(
+            {"token_formats": ["jwt", "opaque"], "introspection": None},
+            [f": {NOBODY_TO_ASK}"],
+            id="tokens of both kinds and a null to ask",
+        ),
+        pytest.param(
+            {"token_formats": ["opaque"], "introspection": SECRET, "jwks_file": "a"},
+            [f".jwks_file: {NEEDS_JWT}"],
+            id="a file of keys for opaque tokens",
+        ),
+        pytest.param(
+            {"token_formats": ["opaque"], "introspection": SECRET, "jwks_uri": JWKS_URI},
+            [f".jwks_uri: {NEEDS_JWT}"],
+            id="a URL of keys for opaque tokens",
+        ),
+        pytest.param(
+            {"introspection": SECRET}, [f".introspection: {NEEDS_OPAQUE}"], id="introspection of JWTs"
+        ),
+        pytest.param(
+            {"token_formats": ["opaque"], "introspection": NO_SECRET},
+            [f".introspection: {LACKS_A_SECRET}"],
+            id="introspection without a secret",
+        ),
+        pytest.param(
+            {"token_formats": ["opaque"], "introspection": {**SECRET, "client_secret_file": None}},
+            [f".introspection: {LACKS_A_SECRET}"],
+            id="introspection with a secret that is null",
+        ),
+        pytest.param(
+            {"token_formats": ["opaque"], "introspection": TWO_SECRETS},
+            [f".introspection: {WHICH_SECRET}"],
+            id="introspection with two secrets",
+        ),
+        pytest.param(
+            {"jwks_file": "a", "jwks_uri": JWKS_URI, "token_formats": ["opaque"], "introspection": NO_SECRET},
+            [f": {WHICH_KEYS}", f".jwks_file: {NEEDS_JWT}", f".introspection: {LACKS_A_SECRET}"],
+            id="all that can be wrong with opaque tokens",
+        ),
+        pytest.param(
+            {"introspection": TWO_SECRETS},
+            [f".introspection: {NEEDS_OPAQUE}", f".introspection: {WHICH_SECRET}"],
+            id="all that can be wrong with JWTs",
+        ),
+    ],
+)
+@pytest.mark.promise("whole-configuration")
+def test_an_issuer_has_what_its_tokens_need_once_and_nothing_that_would_not_be_used(
+    issuer: dict[str, Any], told: list[str]
+) -> None:
+    issuers = [ISSUER, OTHER, {"issuer": "https://third.example.com", **issuer}]
+
+    assert faults(oauth={"issuers": issuers}) == [f"oauth.issuers[2]{each}" for each in told]
+
+
+REQUEST: dict[str, Any] = {**SECRET, "token_endpoint": "https://login.example.com/token"}
+LACKS_A_CREDENTIAL = "needs one of bearer_file, bearer_env, client_credentials, token_exchange"
+LACKS_AN_ENDPOINT = "needs one of issuer, token_endpoint"
+WHICH_ENDPOINT = "has issuer and token_endpoint; which one is meant?"
+
+
+@pytest.mark.parametrize(
+    ("credentials", "told"),
+    [
+        pytest.param(None, [], id="none"),
+        pytest.param({"bearer_file": "a"}, [], id="a file"),
+        pytest.param({"bearer_env": "A"}, [], id="a variable"),
+        pytest.param({"client_credentials": REQUEST}, [], id="client credentials"),
+        pytest.param({"token_exchange": REQUEST}, [], id="an exchange"),
+        pytest.param(
+            {"token_exchange": {**SECRET, "issuer": "https://login.example.com"}},
+            [],
+            id="an exchange where the issuer says",
+        ),
+        pytest.param({}, [f": {LACKS_A_CREDENTIAL}"], id="an empty section"),
+        pytest.param({"bearer_file": None}, [f": {LACKS_A_CREDENTIAL}"], id="a file that is null"),
+        pytest.param(
+            {"bearer_file": "a", "bearer_env": "A"},
+            [": has bearer_file and bearer_env; which one is meant?"],
+            id="a file and a variable",
+        ),
+        pytest.param(
+            {"bearer_env": "A", "client_credentials": REQUEST, "token_exchange": REQUEST},
+            [": has bearer_env and client_credentials and token_exchange; which one is meant?"],
+            id="three at once",
+        ),
+        pytest.param(
+            {"client_credentials": {"token_endpoint": "https://login.example.com/token", **NO_SECRET}},
+            [f".client_credentials: {LACKS_A_SECRET}"],
+            id="client credentials without a secret",
+        ),
+        pytest.param({"token_exchange": SECRET}, [f".token_exchange: {LACKS_AN_ENDPOINT}"], id="no endpoint"),
+        pytest.param(
+            {"token_exchange": {**REQUEST, "issuer": "https://login.example.com"}},
+            [f".token_exchange: {WHICH_ENDPOINT}"],
+            id="an endpoint that stands in two places",
+        ),
+        pytest.param(
+            {"bearer_file": "a", "client_credentials": NO_SECRET, "token_exchange": TWO_SECRETS},
+            [
+                ": has bearer_file and client_credentials and token_exchange; which one is meant?",
+                f".client_credentials: {LACKS_A_SECRET}",
+                f".client_credentials: {LACKS_AN_ENDPOINT}",
+                f".token_exchange: {WHICH_SECRET}",
+                f".token_exchange: {LACKS_AN_ENDPOINT}",
+            ],
+            id="all that can be wrong",
+        ),
+    ],
+)
+@pytest.mark.promise("whole-configuration")
+def test_the_credentials_of_a_route_are_one_kind_with_one_secret_and_one_endpoint(
+    credentials: dict[str, Any] | None, told: list[str]
+) -> None:
+    routes = {"docs": {"tools": ["a"], "credentials": credentials}}
+
+    assert faults(routes=routes) == [f"routes.docs.credentials{each}" for each in told]
+
+
+def test_credentials_built_in_code_are_judged_likewise() -> None:
+    request = TokenRequest(client_id="gate")
+    routes = {"docs": Route(tools=["a"], credentials=Credentials(bearer_env="A", token_exchange=request))}
+
+    assert faults(routes=routes) == [
+        "routes.docs.credentials: has bearer_env and token_exchange; which one is meant?",
+        f"routes.docs.credentials.token_exchange: {LACKS_A_SECRET}",
+        f"routes.docs.credentials.token_exchange: {LACKS_AN_ENDPOINT}",
+    ]
+
+
+def opaque(name: str) -> dict[str, Any]:
+    return {"issuer": name, "token_formats": ["jwt", "opaque"], "introspection": SECRET}
+
+
+ONE, TWO = "https://one.example.com", "https://two.example.com"
+BOTH = f"{ONE} and {TWO} both make opaque tokens, which do not say whom to ask"
+
+
+@pytest.mark.parametrize(
+    ("route", "told"),
+    [
+        pytest.param({}, [f"routes.docs.issuers: {BOTH}"], id="a route that accepts everybody"),
+        pytest.param({"issuers": None}, [f"routes.docs.issuers: {BOTH}"], id="a route with a null"),
+        pytest.param({"issuers": [TWO, ONE]}, [f"routes.docs.issuers: {BOTH}"], id="a route that names both"),
+        pytest.param({"issuers": [ONE]}, [], id="a route that names one"),
+        pytest.param({"issuers": [TWO, ISSUER["issuer"]]}, [], id="a route that names one beside others"),
+        pytest.param({"issuers": [ISSUER["issuer"]]}, [], id="a route that names neither"),
+    ],
+)
+@pytest.mark.promise("opaque-judged-here")
+def test_opaque_tokens_of_a_route_are_those_of_one_issuer(route: dict[str, Any], told: list[str]) -> None:
+    issuers = [ISSUER, opaque(ONE), opaque(TWO)]
+
+    assert faults(oauth={"issuers": issuers}, routes={"docs": {"tools": ["a"], **route}}) == told
+
+
+def test_a_route_without_an_endpoint_accepts_no_tokens_and_so_none_of_two_issuers() -> None:
+    routes = {"docs": {"tools": ["a"], "issuers": [ONE]}, "login": {"public_paths": ["/authorize"]}}
+
+    assert faults(oauth={"issuers": [opaque(ONE), opaque(TWO)]}, routes=routes) == []
 
 
 EVERY = "is every tool there will ever be; list them, or set allow_all_tools: true as well"
@@ -268,6 +444,26 @@ ODD: list[Any] = [None, 7, "text", [], ["text"], [7], [None], [[]], [NOTHING], N
 @pytest.mark.parametrize("key", ["oauth", "routes", "tunnel_domain", "clients"])
 def test_whatever_else_is_wrong_the_search_goes_on(key: str, value: Any) -> None:
     assert all(fault.path for fault in faults_across({**GOOD, key: value}))
+
+
+@pytest.mark.parametrize("value", ODD)
+@pytest.mark.parametrize("name", ["token_formats", "introspection", "jwks_file", "jwks_uri"])
+def test_whatever_an_issuer_has_the_search_goes_on(name: str, value: Any) -> None:
+    issuers = [{"issuer": ONE, name: value}, {**opaque(TWO), name: value}, ISSUER, ISSUER]
+
+    told = f"oauth.issuers[3].issuer = '{ISSUER['issuer']}': stands twice"
+    assert told in faults(oauth={"issuers": issuers})
+
+
+@pytest.mark.parametrize("value", ODD[1:])
+@pytest.mark.parametrize("name", ["credentials", "client_credentials", "token_exchange"])
+def test_whatever_stands_for_credentials_is_a_fault_and_the_search_goes_on(name: str, value: Any) -> None:
+    credentials = value if name == "credentials" else {"bearer_env": "A", name: value}
+
+    found = faults(routes={"docs": {"tools": ["a"], "credentials": credentials}, "wiki": {}})
+
+    assert found[0].startswith("routes.docs.credentials")
+    assert found[-1] == "routes.wiki: lists neither tools nor public_paths, so it would serve nothing"
 
 
 @pytest.mark.parametrize(

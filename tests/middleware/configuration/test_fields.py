@@ -70,11 +70,26 @@ def test_an_empty_list_is_taken_for_a_mistake(value: Sized) -> None:
         ),
         pytest.param(fields.url, "https://[::1]:65535/mcp", "", id="the last port"),
         pytest.param(fields.url, "https://login.example.com:1", "", id="the first port"),
+        pytest.param(fields.endpoint_url, "https://login.example.com/token", "", id="an endpoint"),
+        pytest.param(
+            fields.endpoint_url, "https://login.example.com/keys?p=b2c_1", "", id="an endpoint with a query"
+        ),
+        pytest.param(fields.variable, "WIKI_SECRET", "WIKI_SECRET", id="a variable"),
+        pytest.param(fields.variable, "_s3cret", "_s3cret", id="a variable in small letters"),
+        pytest.param(fields.token_type, "at+jwt", "at+jwt", id="a type of tokens"),
+        pytest.param(fields.token_type, "JWT", "JWT", id="the type of all JWTs"),
+        pytest.param(fields.token_type, "application/at+jwt", "", id="a type of tokens in full"),
+        pytest.param(fields.token_type, "a" * 127, "a" * 127, id="the longest type of tokens"),
+        pytest.param(fields.token_type, "vnd.acme-at_1!#$&^+jwt", "", id="a type with all that one may have"),
         pytest.param(fields.origin, "https://inspector.example.com", "", id="an origin"),
         pytest.param(fields.origin, "http://localhost:6274", "", id="an origin with a port"),
         pytest.param(fields.forwarded_header, "X-Tenant", "x-tenant", id="a header"),
         pytest.param(fields.algorithm, "ES256", "ES256", id="an algorithm"),
         pytest.param(fields.algorithm, "Ed25519", "Ed25519", id="another algorithm"),
+        *(
+            pytest.param(fields.algorithm, name, name, id=f"{name}, which must be asked for")
+            for name in ("ES384", "ES512", "EdDSA", "PS384", "PS512", "RS384", "RS512")
+        ),
         pytest.param(fields.factory, "shop.servers.docs:create_app", "", id="a factory"),
         pytest.param(fields.factory, "_a1:_b2", "_a1:_b2", id="a factory with odd names"),
         pytest.param(fields.listen_address, "127.0.0.1:8080", "", id="an address to listen on"),
@@ -103,6 +118,8 @@ MORE = "has a query, a fragment or a user"
 ORIGIN = "is not an origin"
 HEADER = "is not the name of a header"
 FACTORY = "is not module:function"
+VARIABLE = "is not the name of an environment variable"
+TYPE = r"is not a media type such as at\+jwt"
 LISTEN = "is not address:port"
 
 
@@ -217,6 +234,34 @@ LISTEN = "is not address:port"
         pytest.param(fields.url, "https://a.example:65536/", URL, id="a port too large"),
         pytest.param(fields.url, "https://a.example:x/", URL, id="a port that is no number"),
         pytest.param(fields.url, "https://a.example:/", URL, id="an empty port"),
+        pytest.param(fields.endpoint_url, "", URL, id="an empty endpoint"),
+        pytest.param(fields.endpoint_url, "/token", URL, id="an endpoint without a host"),
+        pytest.param(fields.endpoint_url, "ftp://a.example/token", URL, id="an endpoint of another scheme"),
+        pytest.param(fields.endpoint_url, "https://a.example/a b?c", URL, id="a space in an endpoint"),
+        pytest.param(fields.endpoint_url, "https://a.example:0/token", URL, id="an endpoint without a port"),
+        pytest.param(
+            fields.endpoint_url, "https://a.example/token?a#b", MORE, id="an endpoint with a fragment"
+        ),
+        pytest.param(
+            fields.endpoint_url, "https://user:word@a.example/token", MORE, id="an endpoint with a password"
+        ),
+        pytest.param(fields.variable, "", VARIABLE, id="a variable without a name"),
+        pytest.param(fields.variable, "1SECRET", VARIABLE, id="a variable that begins with a digit"),
+        pytest.param(fields.variable, "WIKI-SECRET", VARIABLE, id="a variable with a dash"),
+        pytest.param(fields.variable, "$SECRET", VARIABLE, id="a variable as shells write it"),
+        pytest.param(fields.variable, "${SECRET}", VARIABLE, id="a variable as compose writes it"),
+        pytest.param(fields.variable, "A=B", VARIABLE, id="a variable and its value"),
+        pytest.param(fields.variable, "SECRET\n", VARIABLE, id="a variable with a newline"),
+        pytest.param(fields.variable, "SÉCRET", VARIABLE, id="a variable in Unicode"),
+        pytest.param(fields.token_type, "", TYPE, id="no type of tokens"),
+        pytest.param(fields.token_type, "*", TYPE, id="every type of tokens"),
+        pytest.param(fields.token_type, "application/*", TYPE, id="a pattern of types"),
+        pytest.param(fields.token_type, "text/at+jwt", TYPE, id="a type of another kind"),
+        pytest.param(fields.token_type, "at jwt", TYPE, id="a space in a type"),
+        pytest.param(fields.token_type, "+jwt", TYPE, id="half a type"),
+        pytest.param(fields.token_type, "at+jwt; charset=utf-8", TYPE, id="a type with a parameter"),
+        pytest.param(fields.token_type, "at+jwt\n", TYPE, id="a type with a newline"),
+        pytest.param(fields.token_type, "a" * 128, TYPE, id="a type too long"),
         pytest.param(fields.origin, "https://a.example/", ORIGIN, id="an origin with a path"),
         pytest.param(fields.origin, "null", ORIGIN, id="null"),
         pytest.param(fields.origin, "*", ORIGIN, id="every origin"),
@@ -228,11 +273,20 @@ LISTEN = "is not address:port"
         pytest.param(fields.forwarded_header, "x-ténant", HEADER, id="a header in Unicode"),
         pytest.param(fields.forwarded_header, "X-Tenant\n", HEADER, id="a header with a newline"),
         pytest.param(fields.forwarded_header, "Authorization", "is never forwarded", id="the token"),
+        pytest.param(fields.forwarded_header, "DPoP", "is never forwarded", id="the proof of the token"),
         pytest.param(fields.forwarded_header, "HOST", "is never forwarded", id="the host"),
         pytest.param(fields.forwarded_header, "content-length", "is never forwarded", id="the length"),
         pytest.param(fields.forwarded_header, "transfer-encoding", "is never forwarded", id="the coding"),
         pytest.param(fields.forwarded_header, "x-request-id", "is never forwarded", id="the request id"),
         pytest.param(fields.algorithm, "HS256", "is not one of ES256", id="a symmetric algorithm"),
+        pytest.param(
+            fields.algorithm,
+            "HS384",
+            "is not one of ES256, ES384, ES512, Ed25519, EdDSA, PS256, PS384, PS512, RS256, RS384, RS512$",
+            id="a longer symmetric algorithm",
+        ),
+        pytest.param(fields.algorithm, "ES256K", "is not one of ES256", id="an algorithm of coins"),
+        pytest.param(fields.algorithm, "Ed448", "is not one of ES256", id="another curve"),
         pytest.param(fields.algorithm, "none", "is not one of ES256", id="no algorithm"),
         pytest.param(fields.algorithm, "es256", "is not one of ES256", id="an algorithm in lower case"),
         pytest.param(fields.algorithm, "RS1", "is not one of ES256", id="a weak algorithm"),
@@ -329,6 +383,9 @@ CHECKS: list[Callable[[Any], object]] = [
     fields.method,
     fields.url_path,
     fields.url,
+    fields.endpoint_url,
+    fields.variable,
+    fields.token_type,
     fields.origin,
     fields.forwarded_header,
     fields.algorithm,

@@ -160,6 +160,60 @@ BELOW = Path("/etc/gate")
             {"sealing_keys": ["/etc/gate/new.key", "/run/secrets/old.key", "/etc/gate/../older.key"]},
             id="each sealing key",
         ),
+        pytest.param(
+            {"tls": {"cert_file": "a.pem", "key_file": "a.key", "client_ca_file": "../ca.pem"}},
+            {
+                "tls": {
+                    "cert_file": "/etc/gate/a.pem",
+                    "key_file": "/etc/gate/a.key",
+                    "client_ca_file": "/etc/gate/../ca.pem",
+                }
+            },
+            id="certificates",
+        ),
+        pytest.param(
+            {
+                "oauth": {
+                    "issuers": [
+                        {"introspection": {"client_secret_file": "a", "client_id": "b"}},
+                        {"introspection": {"client_secret_env": "A"}},
+                    ]
+                }
+            },
+            {
+                "oauth": {
+                    "issuers": [
+                        {"introspection": {"client_secret_file": "/etc/gate/a", "client_id": "b"}},
+                        {"introspection": {"client_secret_env": "A"}},
+                    ]
+                }
+            },
+            id="secrets for introspection",
+        ),
+        pytest.param(
+            {
+                "routes": {
+                    "docs": {"credentials": {"bearer_file": "a"}},
+                    "wiki": {"credentials": {"client_credentials": {"client_secret_file": "b"}}},
+                    "mail": {"credentials": {"token_exchange": {"client_secret_file": "/run/c"}}},
+                    "jobs": {"credentials": {"bearer_env": "D"}},
+                }
+            },
+            {
+                "routes": {
+                    "docs": {"credentials": {"bearer_file": "/etc/gate/a"}},
+                    "wiki": {"credentials": {"client_credentials": {"client_secret_file": "/etc/gate/b"}}},
+                    "mail": {"credentials": {"token_exchange": {"client_secret_file": "/run/c"}}},
+                    "jobs": {"credentials": {"bearer_env": "D"}},
+                }
+            },
+            id="credentials of each route",
+        ),
+        pytest.param({"routes": {"docs": {"credentials": "a"}}}, None, id="credentials that are a text"),
+        pytest.param({"routes": ["docs"], "tls": ["cert_file"]}, None, id="routes in a list"),
+        pytest.param(
+            {"routes": {"docs": {"credentials": {"bearer_file": ["a"]}}}}, None, id="a list for a file"
+        ),
         pytest.param({"sealing_keys": "new.key"}, None, id="a sealing key that is in no list"),
         pytest.param({"sealing_keys": [7, None]}, None, id="sealing keys that are no texts"),
         pytest.param({"sealing_keys": None}, None, id="sealing keys that are null"),
@@ -261,6 +315,29 @@ def over(environment: Mapping[str, str], **data: Any) -> dict[str, Any]:
             id="what else a route has",
         ),
         pytest.param(
+            {
+                "TUNNELGATE_TLS__CERT_FILE": "new.pem",
+                "TUNNELGATE_DPOP__MAX_AGE": "30s",
+                "TUNNELGATE_ROUTES__DOCS__PROOF": "dpop",
+                "TUNNELGATE_ROUTES__DOCS__REQUIRE_USER": "true",
+                "TUNNELGATE_ROUTES__DOCS__CREDENTIALS__BEARER_ENV": "DOCS_TOKEN",
+                "TUNNELGATE_ROUTES__DOCS__CREDENTIALS__TOKEN_EXCHANGE__SCOPES": '["a"]',
+            },
+            {"tls": {"cert_file": "/etc/gate/old.pem", "key_file": "/etc/gate/a.key"}},
+            {
+                "tls": {"cert_file": "new.pem", "key_file": "/etc/gate/a.key"},
+                "dpop": {"max_age": "30s"},
+                "routes": {
+                    "docs": {
+                        "proof": "dpop",
+                        "require_user": "true",
+                        "credentials": {"bearer_env": "DOCS_TOKEN", "token_exchange": {"scopes": ["a"]}},
+                    }
+                },
+            },
+            id="proofs, certificates and credentials",
+        ),
+        pytest.param(
             {"TUNNELGATE_CLIENTS": '{"allowed_ips": ["::1"]}'},
             {"clients": {"address_from": "peer"}},
             {"clients": {"allowed_ips": ["::1"], "address_from": "peer"}},
@@ -335,6 +412,11 @@ def test_without_another_environment_it_is_that_of_the_process(monkeypatch: pyte
             id="two that are no settings",
         ),
         pytest.param({"TUNNELGATE_": "x"}, ["TUNNELGATE_: is not a setting"], id="the prefix alone"),
+        pytest.param(
+            {"TUNNELGATE_WIKI_SECRET": "s3cr3t"},
+            ["TUNNELGATE_WIKI_SECRET: is not a setting"],
+            id="a secret under our prefix, which is not shown",
+        ),
     ],
 )
 @pytest.mark.promise("whole-configuration")

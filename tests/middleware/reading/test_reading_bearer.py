@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from tests.support.tokens import ISSUER, Token
 from tunnelgate import Reason
-from tunnelgate.reading.bearer import read_credentials, read_jwt
+from tunnelgate.reading.bearer import Credentials, has_jwt_form, read_credentials, read_jwt, read_segments
 from tunnelgate.reading.fault import Fault
 
 MAX_KEY_ID = 256
@@ -29,22 +29,32 @@ def compact(header: Any = HEADER, claims: Any = CLAIMS, signature: bytes = b"sig
 
 
 @pytest.mark.parametrize(
-    ("value", "token"),
+    ("value", "credentials"),
     [
-        pytest.param(b"Bearer abc", b"abc", id="a token"),
-        pytest.param(b"bearer abc", b"abc", id="the scheme in small letters"),
-        pytest.param(b"BEARER abc", b"abc", id="the scheme in capitals"),
-        pytest.param(b"Bearer a.b.c", b"a.b.c", id="three segments"),
-        pytest.param(b"Bearer AZaz09-._~+/", b"AZaz09-._~+/", id="every octet that a token may have"),
-        pytest.param(b"Bearer abc==", b"abc==", id="padding at the end"),
-        pytest.param(b"Bearer " + b"a" * MAX_TOKEN, b"a" * MAX_TOKEN, id="as long as may be"),
+        pytest.param(b"Bearer abc", Credentials("bearer", b"abc"), id="a bearer token"),
+        pytest.param(b"bearer abc", Credentials("bearer", b"abc"), id="the scheme in small letters"),
+        pytest.param(b"BEARER abc", Credentials("bearer", b"abc"), id="the scheme in capitals"),
+        pytest.param(b"DPoP abc", Credentials("dpop", b"abc"), id="a token that comes with a proof"),
+        pytest.param(b"dpop abc", Credentials("dpop", b"abc"), id="DPoP in small letters"),
+        pytest.param(b"DPOP abc", Credentials("dpop", b"abc"), id="DPoP in capitals"),
+        pytest.param(b"Bearer a.b.c", Credentials("bearer", b"a.b.c"), id="three segments"),
+        pytest.param(
+            b"Bearer AZaz09-._~+/", Credentials("bearer", b"AZaz09-._~+/"), id="all that a token may have"
+        ),
+        pytest.param(b"Bearer abc==", Credentials("bearer", b"abc=="), id="padding at the end"),
+        pytest.param(
+            b"Bearer " + b"a" * MAX_TOKEN, Credentials("bearer", b"a" * MAX_TOKEN), id="as long as may be"
+        ),
+        pytest.param(
+            b"DPoP " + b"a" * MAX_TOKEN, Credentials("dpop", b"a" * MAX_TOKEN), id="as long under DPoP"
+        ),
     ],
 )
-def test_credentials_are_one_scheme_one_space_and_one_token(value: bytes, token: bytes) -> None:
-    assert read_credentials(value) == token
+def test_credentials_are_one_scheme_one_space_and_one_token(value: bytes, credentials: Credentials) -> None:
+    assert read_credentials(value) == credentials
 
 
-NOT_ONE = "not one bearer token"
+NOT_ONE = "not one token"
 
 
 @pytest.mark.parametrize(
@@ -67,25 +77,79 @@ NOT_ONE = "not one bearer token"
         pytest.param(b"Bearer \xe9", NOT_ONE, id="an octet beyond ASCII"),
         pytest.param(b"Bearer a\0", NOT_ONE, id="a NUL"),
         pytest.param(b"Basic YTpi", NOT_ONE, id="Basic"),
-        pytest.param(b"DPoP abc", NOT_ONE, id="DPoP"),
+        pytest.param(b"DPoP", NOT_ONE, id="DPoP alone"),
+        pytest.param(b"DPoP  abc", NOT_ONE, id="DPoP and two spaces"),
+        pytest.param(b"DPoPs abc", NOT_ONE, id="a scheme that begins like DPoP"),
+        pytest.param(b"Bearer DPoP abc", NOT_ONE, id="two schemes"),
+        pytest.param(b"DPoP a, Bearer b", NOT_ONE, id="credentials of two schemes"),
         pytest.param(b"Negotiate abc", NOT_ONE, id="Negotiate"),
         pytest.param(b"Bearers abc", NOT_ONE, id="a scheme that begins so"),
         pytest.param(b"Bearer " + b"a" * (MAX_TOKEN + 1), "longer than 8192 octets", id="one octet too long"),
+        pytest.param(b"DPoP " + b"a" * (MAX_TOKEN + 1), "longer than 8192 octets", id="so under DPoP"),
     ],
 )
-def test_anything_else_is_no_bearer_token(value: bytes, detail: str) -> None:
+def test_anything_else_is_no_token(value: bytes, detail: str) -> None:
     with pytest.raises(Fault) as caught:
         read_credentials(value)
 
     assert (caught.value.reason, caught.value.detail) == (Reason.TOKEN_MALFORMED, detail)
 
 
-@given(st.binary() | st.text("Be are=.-~ a", max_size=24).map(lambda text: b"Bearer " + text.encode()))
+@given(
+    st.binary()
+    | st.builds(bytes.__add__, st.sampled_from([b"Bearer ", b"DPoP ", b"dpop\t"]), st.binary(max_size=24))
+    | st.text("Be areDPo=.-~ a", max_size=24).map(lambda text: b"Bearer " + text.encode())
+)
 def test_no_credentials_raise_anything_else_and_a_token_is_all_that_stands_behind_the_scheme(
     value: bytes,
 ) -> None:
     with suppress(Fault):
-        assert read_credentials(value) == value[len(b"Bearer ") :]
+        read = read_credentials(value)
+
+        scheme, _, token = value.partition(b" ")
+        assert (read.scheme, read.token) == (scheme.lower().decode(), token)
+        assert read.scheme in ("bearer", "dpop")
+
+
+@pytest.mark.parametrize(
+    ("token", "has_form"),
+    [
+        pytest.param(b"a.b.c", True, id="three segments"),
+        pytest.param(b"..", True, id="three that are empty"),
+        pytest.param(b"a.b", False, id="two segments"),
+        pytest.param(b"a.b.c.d", False, id="four segments"),
+        pytest.param(b"a.b.c.d.e", False, id="five segments, as an encrypted token has"),
+        pytest.param(b"2YotnFZFEjr1zCsicMWpAA", False, id="one"),
+        pytest.param(b"", False, id="none"),
+    ],
+)
+def test_a_token_has_the_form_of_a_jwt_by_its_dots(token: bytes, *, has_form: bool) -> None:
+    assert has_jwt_form(token) is has_form
+
+
+def test_the_parts_of_any_jwt_are_read_whatever_they_say() -> None:
+    assert read_segments(compact({"typ": "dpop+jwt", "jwk": {}}, {"jti": 7})) == (
+        {"typ": "dpop+jwt", "jwk": {}},
+        {"jti": 7},
+    )
+
+
+@pytest.mark.parametrize(
+    ("token", "detail"),
+    [
+        pytest.param(b"a.b", "not three segments", id="two segments"),
+        pytest.param(b"e30.e30.A", "signature is not base64url", id="a signature of one character"),
+        pytest.param(b"W10.e30.", "header is not an object", id="a list for a header"),
+        pytest.param(b"e30.W10.", "claims is not an object", id="a list for claims"),
+        pytest.param(b"e30.e31.", "claims: token-malformed", id="other bits at the end"),
+    ],
+)
+def test_the_parts_of_what_is_no_jwt_are_not_read(token: bytes, detail: str) -> None:
+    with pytest.raises(Fault) as caught:
+        read_segments(token)
+
+    assert caught.value.reason == Reason.TOKEN_MALFORMED
+    assert detail in caught.value.detail
 
 
 def test_what_a_real_token_claims_is_read_without_checking_it() -> None:

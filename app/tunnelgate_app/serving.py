@@ -1,0 +1,52 @@
+"""What `tunnelgate serve` needs before it listens: the gateway, and how its listener speaks TLS."""
+
+import ssl
+
+from tunnelgate import ConfigurationError, ConfigurationFault, Policy
+from tunnelgate.asgi import ASGIApp
+from tunnelgate.configuration.faults import path_of
+from tunnelgate_app.gateway import create_gateway
+from tunnelgate_app.server import TlsFiles, open_tls
+
+
+def prepare(policy: Policy) -> tuple[ASGIApp, ssl.SSLContext | None]:
+    """Return the gateway for ``policy``, and its TLS where it has some.
+
+    Raises :class:`~tunnelgate.ConfigurationError` with everything that is in the way.
+    """
+    faults = listener_faults(policy)
+    gateway: ASGIApp | None = None
+    tls: ssl.SSLContext | None = None
+    try:
+        tls = listener_tls(policy)
+    except ConfigurationError as error:
+        faults += error.faults
+    try:
+        gateway = create_gateway(policy)
+    except ConfigurationError as error:
+        faults += error.faults
+    if faults or gateway is None:
+        raise ConfigurationError("gateway", faults)
+    return gateway, tls
+
+
+def listener_tls(policy: Policy) -> ssl.SSLContext | None:
+    """Return how the gate's own listener speaks TLS, if it does; raises as :func:`prepare` does."""
+    if policy.tls is None:
+        return None
+    return open_tls(TlsFiles(policy.tls.cert_file, policy.tls.key_file, policy.tls.client_ca_file))
+
+
+def listener_faults(policy: Policy) -> list[ConfigurationFault]:
+    """Return what routes need of the listener and its settings do not have."""
+    if policy.tls is not None and policy.tls.client_ca_file is not None:
+        return []
+    return [
+        ConfigurationFault(
+            path_of(("routes", name, "proof")),
+            "'mtls'",
+            "needs tls.client_ca_file: otherwise nobody asks clients for their certificates",
+        )
+        for name, route in policy.routes.items()
+        if route.proof == "mtls"
+    ]

@@ -1,0 +1,175 @@
+"""Credentials: what the application behind the gate gets to see in place of the caller's token.
+
+::
+
+    UpstreamCredentials(app, StaticToken("…"))                       one token for everybody
+    UpstreamCredentials(app, OwnToken(TokenEndpoint(…)))             one that is fetched, and again
+    UpstreamCredentials(app, ExchangedToken(TokenEndpoint(…)))       one for each caller
+
+The caller's token is for this gate alone. It goes to the issuer that exchanges it, and nowhere else.
+
+Specification: RFC 6749 section 4.4, RFC 8693,
+https://modelcontextprotocol.io/specification/2026-07-28/basic/authorization
+"""
+
+import asyncio
+import math
+import time
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable
+from hashlib import sha256
+from typing import Protocol
+
+from tunnelgate.asgi import ASGIApp, Message, Receive, Scope, Send
+from tunnelgate.exchange import Exchange
+from tunnelgate.layer import Layer
+from tunnelgate.reading.bearer import read_credentials
+from tunnelgate.reading.fault import Fault
+from tunnelgate.token_requests import IssuedToken, TokenEndpoint
+from tunnelgate.verdict import Allow, Verdict
+
+REMEMBERED_TOKENS = 4096
+UNKNOWN_LIFETIME = 60.0  # seconds that a token is used for when its issuer did not say
+MAX_LIFETIME = 3600.0  # seconds that one is used for, whatever its issuer said
+_SOONER = 0.9  # of its life, after which a token is fetched anew
+_UNAUTHORIZED = 401
+
+
+class Credential(Protocol):
+    """Has the tokens that one upstream takes."""
+
+    async def token_for(self, token: bytes | None) -> str:
+        """Return the token for a request that came with ``token``.
+
+        Raises :class:`~tunnelgate.reading.fault.Fault` (``credential-refused``) when the caller may
+        have none and :class:`~tunnelgate.errors.CredentialUnavailable` when there is none.
+        """
+        ...
+
+    def forget(self, token: bytes | None, refused: str) -> None:
+        """Take note that the upstream refused ``refused``, which :meth:`token_for` had returned."""
+        ...
+
+
+class StaticToken:
+    """One token that does not change; raises :class:`ValueError` for what is no token."""
+
+    def __init__(self, token: str) -> None:
+        try:
+            read_credentials(b"Bearer " + token.encode())
+        except (Fault, UnicodeEncodeError):
+            raise ValueError("is not a bearer token") from None
+        self._token = token
+
+    async def token_for(self, token: bytes | None) -> str:
+        """Return the one token."""
+        return self._token
+
+    def forget(self, token: bytes | None, refused: str) -> None:
+        """Do nothing: there is no other."""
+
+
+class OwnToken:
+    """The gate's own token, fetched by client credentials; ``clock`` returns seconds that only grow."""
+
+    def __init__(self, endpoint: TokenEndpoint, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._endpoint = endpoint
+        self._kept = _KeptTokens(clock)
+
+    async def token_for(self, token: bytes | None) -> str:
+        """Return the token, which is fetched when there is none or it is about to expire."""
+        return await self._kept.get(b"", self._endpoint.own_token)
+
+    def forget(self, token: bytes | None, refused: str) -> None:
+        """Forget the token, so that the next request fetches another."""
+        self._kept.forget(b"", refused)
+
+
+class ExchangedToken:
+    """A token for each caller, which its own token is exchanged for; ``clock`` as above."""
+
+    def __init__(self, endpoint: TokenEndpoint, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._endpoint = endpoint
+        self._kept = _KeptTokens(clock)
+
+    async def token_for(self, token: bytes | None) -> str:
+        """Return the token for this caller."""
+        if token is None:
+            raise ValueError(
+                "there is no token to exchange; a layer that verifies one stands before this one"
+            )
+        return await self._kept.get(sha256(token).digest(), lambda: self._endpoint.exchanged_token(token))
+
+    def forget(self, token: bytes | None, refused: str) -> None:
+        """Forget this caller's token."""
+        self._kept.forget(sha256(token or b"").digest(), refused)
+
+
+class _KeptTokens:
+    """Tokens by whom they are for, a bounded number of them, each fetched by one request for all."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._tokens: OrderedDict[bytes, tuple[float, str]] = OrderedDict()
+        self._fetching: dict[bytes, asyncio.Task[str]] = {}
+
+    async def get(self, whose: bytes, fetch: Callable[[], Awaitable[IssuedToken]]) -> str:
+        until, token = self._tokens.get(whose, (-math.inf, ""))
+        if self._clock() < until:
+            return token
+        fetching = self._fetching.get(whose)
+        if fetching is None or fetching.done():
+            # A task of its own: a request that goes away takes the token from nobody else.
+            fetching = self._fetching[whose] = asyncio.create_task(self._fetch(whose, fetch))
+            fetching.add_done_callback(lambda task: self._end(whose, task))
+        return await asyncio.shield(fetching)
+
+    def forget(self, whose: bytes, refused: str) -> None:
+        # A refusal that comes late is about an older token than the one that is here now.
+        if self._tokens.get(whose, (0, None))[1] == refused:
+            del self._tokens[whose]
+
+    async def _fetch(self, whose: bytes, fetch: Callable[[], Awaitable[IssuedToken]]) -> str:
+        asked_at = self._clock()
+        issued = await fetch()
+        lifetime = UNKNOWN_LIFETIME if issued.expires_in is None else min(issued.expires_in, MAX_LIFETIME)
+        self._tokens[whose] = (asked_at + lifetime * _SOONER, issued.token)
+        self._tokens.move_to_end(whose)
+        if len(self._tokens) > REMEMBERED_TOKENS:
+            self._tokens.popitem(last=False)
+        return issued.token
+
+    def _end(self, whose: bytes, fetching: "asyncio.Task[str]") -> None:
+        # Here and not at the end of the task, because one that is cancelled early has no such end.
+        if self._fetching.get(whose) is fetching:
+            del self._fetching[whose]
+        # When everybody who asked is gone, nobody else looks at how it ended.
+        if not fetching.cancelled():
+            fetching.exception()
+
+
+class UpstreamCredentials(Layer):
+    """Gives the application behind the gate a token that was made for it."""
+
+    def __init__(self, app: ASGIApp, credential: Credential) -> None:
+        super().__init__(app)
+        self._credential = credential
+
+    async def judge(self, scope: Scope, exchange: Exchange) -> Verdict:
+        """Find the token, which may not be to be had."""
+        exchange.upstream_token = await self._credential.token_for(exchange.token)
+        return Allow()
+
+    async def forward(self, scope: Scope, receive: Receive, send: Send, exchange: Exchange) -> None:
+        """Pass the request on with the token, and hear whether it is still good."""
+        token = exchange.upstream_token or ""
+        headers = [pair for pair in scope["headers"] if pair[0] != b"authorization"]
+        headers.append((b"authorization", f"Bearer {token}".encode("ascii")))
+        exchange.headers = headers
+
+        async def listening_send(message: Message) -> None:
+            if message["type"] == "http.response.start" and message["status"] == _UNAUTHORIZED:
+                self._credential.forget(exchange.token, token)
+            await send(message)
+
+        await self.app({**scope, "headers": headers}, receive, listening_send)

@@ -1,0 +1,129 @@
+"""Introspection: asks an issuer what an opaque token stands for.
+
+An active token is one of which the issuer says ``true``, and nothing else that a program might take
+for it. Whom it was made for and until when is judged by our own rules afterwards: an issuer says
+the same to everybody who asks.
+
+Specification: RFC 7662 sections 2 and 4.
+"""
+
+import asyncio
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from hashlib import sha256
+from typing import Any
+
+from tunnelgate.client_authentication import ClientSecret
+from tunnelgate.discovery import Discovery
+from tunnelgate.errors import IssuerUnavailable
+from tunnelgate.fetching import OK, Fetch
+from tunnelgate.reading.fault import Fault
+from tunnelgate.reading.strict_json import is_object, read_json
+from tunnelgate.verdict import Reason
+
+MAX_ASKING = 64  # questions at once; who comes then is told to come back
+MAX_AGE = 30.0  # seconds
+MAX_ANSWER = 16384  # octets; as many are remembered as there are tokens, and no claim needs more
+_REMEMBERED_REFUSALS = 4096
+_BAD_REQUEST = 400
+# RFC 7009 section 2.2.1; what oidc-provider says of its own JWTs, and so of what a caller chose to send.
+_NOT_ITS_KIND = "unsupported_token_type"
+
+
+class Introspection:
+    """What one issuer says about opaque tokens.
+
+    ``location`` is the endpoint, or the metadata that names it. ``client`` is how the gate
+    authenticates there. ``fetch`` is an HTTP client, see :mod:`tunnelgate.fetching`.
+    ``max_age`` is how many seconds an answer is used for, and so for how long a revoked token may
+    still pass; ``clock`` returns seconds that only ever grow.
+    """
+
+    def __init__(
+        self,
+        location: str | Discovery,
+        fetch: Fetch,
+        client: ClientSecret,
+        *,
+        max_age: float = MAX_AGE,
+        max_asking: int = MAX_ASKING,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.max_age = max_age
+        self._location = location
+        self._fetch = fetch
+        self._client = client
+        self._max_asking = max_asking
+        self._clock = clock
+        self._asking: dict[bytes, asyncio.Task[Mapping[str, Any] | None]] = {}
+        self._inactive: OrderedDict[bytes, float] = OrderedDict()
+
+    async def ask(self, token: bytes) -> Mapping[str, Any]:
+        """Return what the issuer says about an active token.
+
+        Requests with the same token share one question.
+        Raises :class:`~tunnelgate.reading.fault.Fault` (``token-inactive``) for any other token and
+        :class:`~tunnelgate.errors.IssuerUnavailable` when the issuer does not say.
+        """
+        digest = sha256(token).digest()
+        if self._clock() < self._inactive.get(digest, 0):
+            raise Fault(Reason.TOKEN_INACTIVE, "as the issuer said a moment ago")
+        asking = self._asking.get(digest)
+        if asking is None or asking.done():
+            if len(self._asking) >= self._max_asking:
+                raise IssuerUnavailable(f"more than {self._max_asking} tokens to ask about at once")
+            # A task of its own: a request that goes away takes the answer from nobody else.
+            asking = self._asking[digest] = asyncio.create_task(self._ask(token, digest))
+            asking.add_done_callback(lambda task: self._end(digest, task))
+        said = await asyncio.shield(asking)
+        if said is None:
+            raise Fault(Reason.TOKEN_INACTIVE, "")
+        return said
+
+    async def _ask(self, token: bytes, digest: bytes) -> Mapping[str, Any] | None:
+        try:
+            said = await self._request(token)
+        except (OSError, ValueError) as error:
+            raise IssuerUnavailable(f"introspection: {error}") from None
+        if said["active"] is True:
+            return said
+        self._inactive[digest] = self._clock() + self.max_age
+        self._inactive.move_to_end(digest)
+        if len(self._inactive) > _REMEMBERED_REFUSALS:
+            self._inactive.popitem(last=False)
+        return None
+
+    async def _request(self, token: bytes) -> Mapping[str, Any]:
+        location = self._location
+        url = location if isinstance(location, str) else await location.find("introspection_endpoint")
+        form, headers = self._client.authenticate(
+            {"token": token.decode("ascii"), "token_type_hint": "access_token"}
+        )
+        fetched = await self._fetch(url, form=form, headers=headers)
+        if fetched.status not in (OK, _BAD_REQUEST):
+            raise OSError(f"status {fetched.status}")
+        if fetched.media_type != "application/json":
+            raise ValueError("an answer that is not application/json")
+        if len(fetched.body) > MAX_ANSWER:
+            raise ValueError(f"an answer of more than {MAX_ANSWER} octets")
+        try:
+            said, _ = read_json(fetched.body)
+        except Fault as fault:
+            # The detail of a JSON fault quotes what it found, which here may be part of a credential.
+            raise ValueError(f"an answer that cannot be read: {fault.reason}") from None
+        if fetched.status == _BAD_REQUEST and is_object(said) and said.get("error") == _NOT_ITS_KIND:
+            return {"active": False}
+        if fetched.status != OK:
+            raise OSError(f"status {fetched.status}")
+        if not is_object(said) or not isinstance(said.get("active"), bool):
+            raise ValueError("an answer that does not say whether the token is active")
+        return said
+
+    def _end(self, digest: bytes, asking: "asyncio.Task[Any]") -> None:
+        # Here and not at the end of the task, because one that is cancelled early has no such end.
+        if self._asking.get(digest) is asking:
+            del self._asking[digest]
+        # When everybody who asked is gone, nobody else looks at how it ended.
+        if not asking.cancelled():
+            asking.exception()
