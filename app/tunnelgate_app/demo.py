@@ -15,7 +15,7 @@ import orjson
 import yaml
 
 from tunnelgate_app.issuer import SigningKey
-from tunnelgate_app.issuer.app import PATHS
+from tunnelgate_app.issuer.app import AUTHORIZE_PATH, PATHS
 
 HOST = "127.0.0.1"
 TUNNEL_DOMAIN = "tunnel.localhost"
@@ -204,7 +204,7 @@ def introduction(state: DemoState, folder: Path, command: str) -> str:
         ]
     lines += [
         f"  {ISSUER_ROUTE}.{TUNNEL_DOMAIN}",
-        f"      the development issuer of those tokens: {', '.join(PATHS)}",
+        f"      the development issuer of those tokens; people log in at {AUTHORIZE_PATH}",
         f"  every other host, such as {BLOCKED_HOST}: 403",
         "",
         "From another terminal, the three questions at once:",
@@ -221,6 +221,10 @@ def introduction(state: DemoState, folder: Path, command: str) -> str:
         "With the Python SDK:",
         "",
         *(f"  {line}" for line in python_client(state, docs, "TOKEN").splitlines()),
+        "",
+        "With a client that logs in by itself, where names below localhost lead to this machine:",
+        "",
+        *(f"  {route.resource(state.port)}" for route in ROUTES.values()),
         "",
         f"Each decision is a line of {folder / 'audit.jsonl'}",
         f"The whole configuration is {folder / 'tunnelgate.yaml'}",

@@ -121,7 +121,7 @@ def test_the_curl_line_of_the_introduction_works(demo: Demo) -> None:
 
 @pytest.mark.checkout
 def test_the_python_program_of_the_introduction_works(demo: Demo) -> None:
-    program = demo.part("With the Python SDK:", "Each decision is a line of")
+    program = demo.part("With the Python SDK:", "With a client that logs in by itself")
     token = DemoClient(DemoState.from_folder(demo.state)).fetch_token(DOCS)
 
     done = run([sys.executable, "-c", program.replace("TOKEN", token)], demo.env)

@@ -25,7 +25,7 @@ from tunnelgate_app.demo import (
     prepare,
     python_client,
 )
-from tunnelgate_app.issuer.app import PATHS
+from tunnelgate_app.issuer.app import AUTHORIZE_PATH, PATHS
 from tunnelgate_servers.docs_readonly import create_app
 
 PORT = 18080
@@ -285,7 +285,7 @@ def test_the_introduction_names_everything_that_a_person_needs(tmp_path: Path) -
         *DOCS.scopes,
         *DOCS.tools,
         *DOCS.unlisted,
-        *PATHS,
+        AUTHORIZE_PATH,
         BLOCKED_HOST,
         "tunnelgate probe --route docs",
         "$(tunnelgate token --route docs",

@@ -9,8 +9,6 @@ from typing import Any
 
 import pytest
 
-from tunnelgate_app.issuer import SigningKey
-from tunnelgate_app.issuer.grants import DevelopmentClient, DevelopmentServer, TokenRequest
 from tunnelgate_app.logs import configure_logs
 
 SECRET = "Bearer eyJ0eXAiOiJhdCtqd3QifQ"
@@ -161,29 +159,3 @@ def test_on_a_terminal_an_exception_does_not_show_the_values_of_variables(
     assert "RuntimeError" in shown
     assert "no database" in shown
     assert SECRET not in shown
-
-
-@pytest.mark.promise("token-stays-here")
-def test_neither_a_token_that_is_made_nor_the_secret_it_is_made_for_is_logged_at_any_level(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    server = DevelopmentServer(
-        "http://login.tunnel.localhost:8080",
-        SigningKey.generate(),
-        DevelopmentClient("demo", "s3cret"),
-        {"http://docs.tunnel.localhost:8080/mcp": ["docs:read"]},
-    )
-    form = {
-        "grant_type": "client_credentials",
-        "resource": "http://docs.tunnel.localhost:8080/mcp",
-        "client_id": "demo",
-        "client_secret": "s3cret",
-    }
-    configure_logs("debug")
-
-    reply = server.answer(TokenRequest(form, {}))
-
-    logged = capsys.readouterr().err
-    assert reply.status == 200
-    assert str(reply.body["access_token"]) not in logged
-    assert "s3cret" not in logged

@@ -1,36 +1,60 @@
-"""The development issuer as an application: metadata, keys and the token endpoint.
+"""The development issuer as an application: its metadata, its keys and its endpoints.
 
-Specification: RFC 8414 section 3, RFC 7517 section 5, RFC 6749 section 3.2.
+Specification: RFC 8414 section 3, RFC 7517 section 5, RFC 6749 section 3.
 """
 
-import ipaddress
 import logging
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Sequence
 from pathlib import Path
-from urllib.parse import parse_qsl
+from typing import Any
 
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp
 
-from tunnelgate_app.issuer.grants import (
-    AUTHENTICATION_METHODS,
-    GRANT_TYPES,
-    DevelopmentClient,
-    DevelopmentServer,
-    TokenRequest,
-)
+from tunnelgate.fetching import Fetch
+from tunnelgate_app.fetch import fetch as fetch_document
+from tunnelgate_app.issuer.authorize import USER, AuthorizationEndpoint
+from tunnelgate_app.issuer.client_metadata import GRANT_TYPES
+from tunnelgate_app.issuer.clients import PUBLIC_METHOD, SECRET_METHODS, Client, ClientRegistry
+from tunnelgate_app.issuer.consent import ConsentForms
+from tunnelgate_app.issuer.documents import ClientDocuments
+from tunnelgate_app.issuer.endpoints import INTROSPECTION_METHODS, REVOCATION_METHODS
+from tunnelgate_app.issuer.forms import read_object
+from tunnelgate_app.issuer.grants import CHALLENGE_METHOD
+from tunnelgate_app.issuer.ledger import Ledger
+from tunnelgate_app.issuer.loopback import LoopbackOnly
+from tunnelgate_app.issuer.messages import Reply
+from tunnelgate_app.issuer.resources import Options, Resources
+from tunnelgate_app.issuer.routing import json_endpoint, open_route, read_client_request
+from tunnelgate_app.issuer.server import DevelopmentServer
 from tunnelgate_app.issuer.signing_key import SigningKey
+from tunnelgate_app.issuer.stores import Clock
+from tunnelgate_app.issuer.tokens import TOKEN_LIFETIME, TokenGenerator
 
 logger = logging.getLogger("tunnelgate.issuer")
 
 METADATA_PATH = "/.well-known/oauth-authorization-server"
+OPENID_METADATA_PATH = "/.well-known/openid-configuration"
 JWKS_PATH = "/jwks.json"
+AUTHORIZE_PATH = "/authorize"
 TOKEN_PATH = "/token"  # noqa: S105 - a path
-_MAX_FIELDS = 20
-PATHS = (METADATA_PATH, JWKS_PATH, TOKEN_PATH)
+REGISTER_PATH = "/register"
+INTROSPECT_PATH = "/introspect"
+REVOKE_PATH = "/revoke"
+PATHS = (
+    METADATA_PATH,
+    OPENID_METADATA_PATH,
+    JWKS_PATH,
+    AUTHORIZE_PATH,
+    TOKEN_PATH,
+    REGISTER_PATH,
+    INTROSPECT_PATH,
+    REVOKE_PATH,
+)
 
 
 def create_app(
@@ -39,25 +63,41 @@ def create_app(
     key_file: str | Path,
     client_id: str,
     client_secret: str,
-    resources: Mapping[str, Sequence[str]],
+    resources: Options,
+    users: Sequence[str] = ("alice", "bob"),
+    token_lifetime: int = TOKEN_LIFETIME,
+    fetch: Fetch = fetch_document,
+    clock: Clock = time.time,
 ) -> ASGIApp:
     """Return the issuer that calls itself ``issuer``.
 
-    ``key_file`` is what :meth:`SigningKey.write` wrote; ``resources`` are what tokens are made for,
-    with the scopes offered for each. Raises :class:`OSError` when the key cannot be read.
+    ``key_file`` is what :meth:`SigningKey.write` wrote. ``resources`` are what tokens are made for:
+    each URL with a list of scopes, or with ``scopes`` and ``tokens``, which is ``jwt`` or ``opaque``.
+    The client with ``client_id`` and ``client_secret`` asks for itself, and about tokens; others
+    register, or are described at the URL that is their name, which ``fetch`` gets. ``users`` are
+    whom the login page offers. Access tokens are good for ``token_lifetime`` seconds.
+    Raises :class:`OSError` when the key cannot be read, and :class:`ValueError` for names that no
+    user or resource can have.
     """
+    for user in users:
+        if USER.fullmatch(user) is None or user == client_id:
+            raise ValueError(f"users: {user!r} cannot be the name of a user")
     key = SigningKey.from_file(Path(key_file))
-    server = DevelopmentServer(issuer, key, DevelopmentClient(client_id, client_secret), resources)
-    document = {
-        "issuer": issuer,
-        "token_endpoint": issuer + TOKEN_PATH,
-        "jwks_uri": issuer + JWKS_PATH,
-        "grant_types_supported": GRANT_TYPES,
-        "response_types_supported": [],
-        "token_endpoint_auth_methods_supported": AUTHENTICATION_METHODS,
-        "scopes_supported": sorted({scope for scopes in resources.values() for scope in scopes}),
-        "tunnelgate_environment": "development",
-    }
+    offered = Resources(resources)
+    ledger = Ledger(token_lifetime, clock)
+    registry = ClientRegistry(
+        Client.configured(client_id, client_secret), ClientDocuments(fetch, clock), clock
+    )
+    server = DevelopmentServer(
+        issuer=issuer,
+        registry=registry,
+        resources=offered,
+        ledger=ledger,
+        tokens=TokenGenerator(issuer, key, ledger, token_lifetime, clock),
+        clock=clock,
+    )
+    page = AuthorizationEndpoint(server, registry, ConsentForms(issuer, clock), users, reserved=client_id)
+    document = _metadata(issuer, offered)
 
     async def metadata(_: Request) -> Response:
         return JSONResponse(document)
@@ -65,59 +105,53 @@ def create_app(
     async def jwks(_: Request) -> Response:
         return Response(key.public_set(), media_type="application/jwk-set+json")
 
-    async def token(request: Request) -> Response:
-        try:
-            fields = _read_form(request.headers.get("content-type", ""), await request.body())
-        except ValueError:
-            return JSONResponse({"error": "invalid_request"}, 400, {"cache-control": "no-store"})
-        reply = server.answer(TokenRequest(fields, request.headers))
-        return JSONResponse(dict(reply.body), reply.status, dict(reply.headers))
+    async def authorize(request: Request) -> Response:
+        return await (page.decide(request) if request.method == "POST" else page.ask(request))
+
+    async def token(request: Request) -> Reply:
+        return server.answer_token(await read_client_request(request, registry))
+
+    async def revoke(request: Request) -> Reply:
+        return server.answer("revocation", await read_client_request(request, registry))
+
+    async def introspect(request: Request) -> Reply:
+        return server.answer("introspection", await read_client_request(request, registry))
+
+    async def register(request: Request) -> Reply:
+        return server.answer("client_registration", await read_object(request))
 
     logger.warning("development issuer: %s makes tokens for whoever runs this machine", issuer)
-    app = Starlette(
-        routes=[
-            Route(METADATA_PATH, metadata, methods=["GET"]),
-            Route(JWKS_PATH, jwks, methods=["GET"]),
-            Route(TOKEN_PATH, token, methods=["POST"]),
-        ]
-    )
-    return LoopbackOnly(app)
+    routes = [
+        open_route(METADATA_PATH, metadata, "GET"),
+        open_route(OPENID_METADATA_PATH, metadata, "GET"),
+        open_route(JWKS_PATH, jwks, "GET"),
+        Route(AUTHORIZE_PATH, authorize, methods=["GET", "POST"]),
+        open_route(TOKEN_PATH, json_endpoint(token), "POST"),
+        open_route(REGISTER_PATH, json_endpoint(register), "POST"),
+        open_route(REVOKE_PATH, json_endpoint(revoke), "POST"),
+        Route(INTROSPECT_PATH, json_endpoint(introspect), methods=["POST"]),
+    ]
+    return LoopbackOnly(Starlette(routes=routes))
 
 
-def _read_form(media_type: str, body: bytes) -> dict[str, str]:
-    """Return the fields of a form; raises :class:`ValueError` unless each is there once."""
-    if media_type.partition(";")[0].strip().lower() != "application/x-www-form-urlencoded":
-        raise ValueError("not a form")
-    pairs = parse_qsl(
-        body.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=_MAX_FIELDS
-    )
-    fields = dict(pairs)
-    if len(fields) != len(pairs):
-        raise ValueError("a field stands twice")
-    return fields
-
-
-class LoopbackOnly:
-    """Answers only connections that never left this machine, at both of their ends."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self.app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one ASGI connection."""
-        if scope["type"] == "lifespan" or all(_is_loopback(scope.get(end)) for end in ("client", "server")):
-            await self.app(scope, receive, send)
-            return
-        logger.error("development issuer: refused a connection from beyond loopback")
-        await JSONResponse({"error": "loopback_only"}, 403)(scope, receive, send)
-
-
-def _is_loopback(end: tuple[str, int | None] | None) -> bool:
-    if end is None:
-        return False
-    try:
-        address = ipaddress.ip_address(end[0])
-    except ValueError:
-        return False
-    mapped = getattr(address, "ipv4_mapped", None)
-    return (mapped or address).is_loopback
+def _metadata(issuer: str, resources: Resources) -> dict[str, Any]:
+    return {
+        "issuer": issuer,
+        "authorization_endpoint": issuer + AUTHORIZE_PATH,
+        "token_endpoint": issuer + TOKEN_PATH,
+        "jwks_uri": issuer + JWKS_PATH,
+        "registration_endpoint": issuer + REGISTER_PATH,
+        "introspection_endpoint": issuer + INTROSPECT_PATH,
+        "introspection_endpoint_auth_methods_supported": INTROSPECTION_METHODS,
+        "revocation_endpoint": issuer + REVOKE_PATH,
+        "revocation_endpoint_auth_methods_supported": REVOCATION_METHODS,
+        "grant_types_supported": [*GRANT_TYPES, "client_credentials"],
+        "response_types_supported": ["code"],
+        "response_modes_supported": ["query"],
+        "token_endpoint_auth_methods_supported": [PUBLIC_METHOD, *SECRET_METHODS],
+        "code_challenge_methods_supported": [CHALLENGE_METHOD],
+        "client_id_metadata_document_supported": True,
+        "authorization_response_iss_parameter_supported": True,
+        "scopes_supported": list(resources.scopes),
+        "tunnelgate_environment": "development",
+    }

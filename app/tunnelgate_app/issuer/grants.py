@@ -1,180 +1,169 @@
-"""What the development issuer grants: Authlib's client credentials, for the resource that is named.
+"""Grants: Authlib's, for the one resource that a request names.
 
-Specification: RFC 6749 section 4.4, RFC 8707 section 2.2, RFC 9068 section 3.
+Specification: RFC 6749 sections 4.1, 4.4 and 6, RFC 7636, RFC 8707 section 2.
 """
 
-# pyright: reportIncompatibleMethodOverride=false, reportUnknownMemberType=false, reportUnknownLambdaType=false
+# mypy: disable-error-code=override
+# pyright: reportIncompatibleMethodOverride=false, reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 # The published types of Authlib's server say less than its documentation does.
 
-import hmac
-import logging
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import cast
+import secrets
+from typing import TYPE_CHECKING, cast
 
 from authlib.oauth2 import OAuth2Request
-from authlib.oauth2.rfc6749 import (
-    AuthorizationServer,
-    ClientMixin,
-    InvalidScopeError,
-    OAuth2Error,
-)
-from authlib.oauth2.rfc6749.grants import ClientCredentialsGrant
-from authlib.oauth2.rfc6749.requests import BasicOAuth2Payload
-from authlib.oauth2.rfc9068 import JWTBearerTokenGenerator
-from joserfc.jwk import KeySet
+from authlib.oauth2.rfc6749 import InvalidRequestError
+from authlib.oauth2.rfc6749.grants import AuthorizationCodeGrant, ClientCredentialsGrant, RefreshTokenGrant
+from authlib.oauth2.rfc7636 import CodeChallenge
 
-from tunnelgate_app.issuer.signing_key import ALGORITHM, SigningKey
+from tunnelgate_app.issuer.clients import PUBLIC_METHOD, SECRET_METHODS, Client
+from tunnelgate_app.issuer.ledger import Authorization, Code, RefreshToken
+from tunnelgate_app.issuer.resources import InvalidTargetError, Resource
+from tunnelgate_app.issuer.tokens import User
 
-# It logs the tokens that it makes.
-logging.getLogger("authlib").setLevel(logging.INFO)
+if TYPE_CHECKING:
+    from tunnelgate_app.issuer.server import DevelopmentServer
 
-TOKEN_LIFETIME = 600  # seconds
-AUTHENTICATION_METHODS = ["client_secret_basic", "client_secret_post"]
-GRANT_TYPES = ["client_credentials"]
-
-Resources = Mapping[str, Sequence[str]]
+CHALLENGE_METHOD = "S256"
+_CHALLENGE_METHODS = [CHALLENGE_METHOD]
+_ALL_METHODS = [*SECRET_METHODS, PUBLIC_METHOD]
+_FAMILY = 16  # octets
 
 
-class InvalidTargetError(OAuth2Error):
-    """The ``resource`` is not one that tokens are made for (RFC 8707 section 2)."""
+class S256Only(CodeChallenge):
+    """Authlib's code challenge, which every client has to send, and by the one safe method."""
 
-    error = "invalid_target"
+    SUPPORTED_CODE_CHALLENGE_METHOD = _CHALLENGE_METHODS
 
-
-@dataclass(frozen=True)
-class TokenRequest:
-    """A request at the token endpoint: the form that was posted, and its headers."""
-
-    form: Mapping[str, str]
-    headers: Mapping[str, str]
+    def validate_code_challenge(self, grant: AuthorizationCodeGrant, redirect_uri: str) -> None:
+        """Raise :class:`InvalidRequestError` unless there is a challenge by that method."""
+        if _payload(grant.request).get("code_challenge_method") != CHALLENGE_METHOD:
+            raise InvalidRequestError("A code_challenge with the code_challenge_method S256 is needed.")
+        super().validate_code_challenge(grant, redirect_uri)
 
 
-@dataclass(frozen=True)
-class TokenReply:
-    """What the token endpoint answers."""
+class ClientCredentials(ClientCredentialsGrant):
+    """A token for the client itself."""
 
-    status: int
-    body: Mapping[str, object]
-    headers: Mapping[str, str]
-
-
-_UNREADABLE_CLIENT = TokenReply(
-    401,
-    {"error": "invalid_client"},
-    {"Cache-Control": "no-store", "WWW-Authenticate": 'Basic error="invalid_client"'},
-)
-
-
-@dataclass(frozen=True)
-class DevelopmentClient(ClientMixin):
-    """The one client there is. ``scopes`` are offered for ``resource``, which its request names."""
-
-    client_id: str
-    client_secret: str = field(repr=False)  # Authlib logs its clients
-    resource: str = ""
-    scopes: tuple[str, ...] = ()
-
-    def get_client_id(self) -> str:
-        """Return the ``client_id``."""
-        return self.client_id
-
-    def check_client_secret(self, client_secret: str) -> bool:
-        """Return whether the secret is right."""
-        return hmac.compare_digest(self.client_secret.encode(), client_secret.encode())
-
-    def check_endpoint_auth_method(self, method: str, endpoint: str) -> bool:
-        """Return whether the client may authenticate in this way at this endpoint."""
-        return endpoint == "token" and method in AUTHENTICATION_METHODS
-
-    def check_grant_type(self, grant_type: str) -> bool:
-        """Return whether the client may use this grant."""
-        return grant_type in GRANT_TYPES
-
-    def get_allowed_scope(self, scope: Collection[str] | str | None) -> str:
-        """Return the scopes that are granted: what was asked for, or all; raises for any other."""
-        asked = scope.split() if isinstance(scope, str) else list(scope or ())
-        asked = asked or list(self.scopes)  # a parameter without a value is like none (RFC 6749 section 3.2)
-        if not set(asked) <= set(self.scopes):
-            raise InvalidScopeError
-        return " ".join(asked)
-
-
-class _Request(OAuth2Request):
-    def __init__(self, request: TokenRequest) -> None:
-        # Authlib lets plain HTTP pass for this name; who is served is decided by the connection.
-        super().__init__("POST", "http://localhost/token", headers=request.headers)
-        self.payload = BasicOAuth2Payload(dict(request.form))
-        self._form = dict(request.form)
-
-    @property
-    def form(self) -> dict[str, str]:
-        return self._form
-
-
-class _Grant(ClientCredentialsGrant):
-    TOKEN_ENDPOINT_AUTH_METHODS = AUTHENTICATION_METHODS
+    TOKEN_ENDPOINT_AUTH_METHODS = SECRET_METHODS
 
     def validate_token_request(self) -> None:
+        """Check the client and the resource that it names."""
         super().validate_token_request()
-        server = cast("DevelopmentServer", self.server)
-        client = cast("DevelopmentClient", self.request.client)
-        resource = self.request.form.get("resource", "")
-        if resource not in server.resources:
-            raise InvalidTargetError("name a resource that this issuer makes tokens for")
-        self.request.client = replace(client, resource=resource, scopes=tuple(server.resources[resource]))
+        resource = _resource(self)
+        client = _client(self.request)
+        family = secrets.token_urlsafe(_FAMILY)
+        authorization = Authorization(family, client.client_id, resource, resource.scopes)
+        self.request.client = client.with_authorization(authorization)
 
 
-class _Generator(JWTBearerTokenGenerator):
-    def __init__(self, issuer: str, key: SigningKey) -> None:
-        super().__init__(issuer, alg=ALGORITHM, expires_generator=lambda *_: TOKEN_LIFETIME)
-        self._key = key
+class AuthorizationCode(AuthorizationCodeGrant):
+    """A token for a user who consented on our page."""
 
-    def get_jwks(self) -> KeySet:
-        return KeySet([self._key.key])  # from a set, the kid goes into the header
+    TOKEN_ENDPOINT_AUTH_METHODS = _ALL_METHODS
 
-    def get_audiences(self, client: DevelopmentClient, user: object, scope: str) -> str:
-        return client.resource
+    @staticmethod
+    def validate_authorization_redirect_uri(request: OAuth2Request, client: Client) -> str:
+        """Return where the user is to be sent; raises :class:`InvalidRequestError`."""
+        asked = _payload(request).get("redirect_uri")
+        redirect_uri = client.get_default_redirect_uri() if asked is None else asked
+        if not redirect_uri:
+            raise InvalidRequestError("The client has several redirect URIs, so the request has to name one.")
+        if not client.check_redirect_uri(redirect_uri):
+            raise InvalidRequestError("The redirect URI is not one of those that the client has.")
+        return redirect_uri
+
+    def validate_requested_scope(self) -> None:
+        """Check the resource and the scopes, which are what the resource offers."""
+        _resource(self).choose(_payload(self.request).get("scope"))
+
+    def validate_authorization_request(self) -> str:
+        """Check the whole request, and return where the user is to be sent."""
+        redirect_uri = super().validate_authorization_request()
+        self.request.scope = " ".join(_resource(self).choose(_payload(self.request).get("scope")))
+        return redirect_uri
+
+    def save_authorization_code(self, code: str, request: OAuth2Request) -> None:
+        """Write down what the user granted."""
+        data = _payload(request)
+        authorization = Authorization(
+            secrets.token_urlsafe(_FAMILY),
+            _client(request).client_id,
+            _resource(self),
+            tuple(request.scope.split()),
+            cast("User", request.user).name,
+        )
+        _server(self).ledger.add_code(
+            code,
+            authorization,
+            data.get("redirect_uri"),
+            data["code_challenge"],
+            data["code_challenge_method"],
+        )
+
+    def query_authorization_code(self, code: str, client: Client) -> Code | None:
+        """Return the code, if it is good and was given to this client."""
+        found = _server(self).ledger.code(code)
+        return found if found is not None and found.authorization.client_id == client.client_id else None
+
+    def validate_token_request(self) -> None:
+        """Check the client, its code and, where it names one, the resource."""
+        super().validate_token_request()
+        _continue(self, cast("Code", self.request.authorization_code).authorization)
+
+    def authenticate_user(self, authorization_code: Code) -> User:
+        """Return who consented."""
+        return User(str(authorization_code.authorization.user))
+
+    def delete_authorization_code(self, authorization_code: Code) -> None:
+        """Let the code be good for nothing any more."""
+        _server(self).ledger.spend(authorization_code)
 
 
-class DevelopmentServer(AuthorizationServer):
-    """Authlib's authorization server with one client.
+class Refresh(RefreshTokenGrant):
+    """A token for the same user again, with a new refresh token in the place of the old one."""
 
-    ``resources`` are what tokens are made for, with the scopes that are offered for each.
-    """
+    TOKEN_ENDPOINT_AUTH_METHODS = _ALL_METHODS
+    INCLUDE_NEW_REFRESH_TOKEN = True
 
-    def __init__(self, issuer: str, key: SigningKey, client: DevelopmentClient, resources: Resources) -> None:
-        super().__init__()
-        self.client = client
-        self.resources = resources
-        self.register_grant(_Grant)
-        self.register_token_generator("default", _Generator(issuer, key))
+    def authenticate_refresh_token(self, refresh_token: str) -> RefreshToken | None:
+        """Return the refresh token, if it is good."""
+        return _server(self).ledger.refresh_token(refresh_token)
 
-    def answer(self, request: TokenRequest) -> TokenReply:
-        """Return the answer to one token request."""
-        try:
-            return cast("TokenReply", self.create_token_response(request))
-        except ValueError:  # Authlib decodes what Basic authentication carries without a net
-            return _UNREADABLE_CLIENT
+    def validate_token_request(self) -> None:
+        """Check the client, its refresh token and, where it names one, the resource."""
+        super().validate_token_request()
+        _continue(self, cast("RefreshToken", self.request.refresh_token).authorization)
 
-    def query_client(  # type: ignore[override]  # Authlib takes None for an unknown client
-        self, client_id: str
-    ) -> DevelopmentClient | None:
-        """Return the client with this ``client_id``."""
-        return self.client if client_id == self.client.client_id else None
+    def authenticate_user(self, refresh_token: RefreshToken) -> User:
+        """Return who consented."""
+        return User(str(refresh_token.authorization.user))
 
-    def save_token(self, token: dict[str, str | int], request: OAuth2Request) -> None:
-        """Keep nothing: the tokens say themselves what they are."""
+    def revoke_old_credential(self, refresh_token: RefreshToken) -> None:
+        """Let the refresh token be good for nothing any more."""
+        _server(self).ledger.spend(refresh_token)
 
-    def send_signal(self, name: str, *args: object, **kwargs: object) -> None:
-        """Tell nobody: there is nobody who listens."""
 
-    def create_oauth2_request(self, request: TokenRequest) -> OAuth2Request:
-        """Return the request in Authlib's form."""
-        return _Request(request)
+Grant = ClientCredentials | AuthorizationCode | Refresh
 
-    def handle_response(  # type: ignore[override]  # Authlib passes a list of pairs
-        self, status: int, body: Mapping[str, object], headers: Sequence[tuple[str, str]]
-    ) -> TokenReply:
-        """Return the answer in our form."""
-        return TokenReply(status, body, dict(headers))
+
+def _server(grant: Grant) -> "DevelopmentServer":
+    return cast("DevelopmentServer", grant.server)
+
+
+def _client(request: OAuth2Request) -> Client:
+    return cast("Client", request.client)
+
+
+def _payload(request: OAuth2Request) -> dict[str, str]:
+    return request.payload.data if request.payload else {}
+
+
+def _resource(grant: Grant) -> Resource:
+    return _server(grant).resources.named(_payload(grant.request).get("resource", ""))
+
+
+def _continue(grant: Grant, authorization: Authorization) -> None:
+    """Let the request be about ``authorization``, whose resource it may name again but not change."""
+    if _payload(grant.request).get("resource", authorization.resource.url) != authorization.resource.url:
+        raise InvalidTargetError("The user consented to another resource.")
+    grant.request.client = _client(grant.request).with_authorization(authorization)

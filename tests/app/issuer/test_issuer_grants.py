@@ -7,17 +7,18 @@ import jwt
 import orjson
 import pytest
 
+from tests.app.issuer.flows import Documents
 from tunnelgate import Principal, StaticKeys, TrustedIssuer
-from tunnelgate.bearer import TokenVerifier
 from tunnelgate.reading.fault import Fault
+from tunnelgate.verifier import TokenVerifier
 from tunnelgate_app.issuer import SigningKey
-from tunnelgate_app.issuer.grants import (
-    TOKEN_LIFETIME,
-    DevelopmentClient,
-    DevelopmentServer,
-    TokenReply,
-    TokenRequest,
-)
+from tunnelgate_app.issuer.clients import Client, ClientRegistry
+from tunnelgate_app.issuer.documents import ClientDocuments
+from tunnelgate_app.issuer.ledger import Ledger
+from tunnelgate_app.issuer.messages import ClientRequest, Reply
+from tunnelgate_app.issuer.resources import Resources
+from tunnelgate_app.issuer.server import DevelopmentServer
+from tunnelgate_app.issuer.tokens import TOKEN_LIFETIME, TokenGenerator
 
 ISSUER = "http://login.tunnel.localhost:8080"
 DOCS = "http://docs.tunnel.localhost:8080/mcp"
@@ -27,7 +28,17 @@ CLIENT_ID = "demo"
 SECRET = "s3cret"
 
 KEY = SigningKey.generate()
-SERVER = DevelopmentServer(ISSUER, KEY, DevelopmentClient(CLIENT_ID, SECRET), RESOURCES)
+LEDGER = Ledger(TOKEN_LIFETIME, time.time)
+SERVER = DevelopmentServer(
+    issuer=ISSUER,
+    registry=ClientRegistry(
+        Client.configured(CLIENT_ID, SECRET), ClientDocuments(Documents(), time.time), time.time
+    ),
+    resources=Resources(RESOURCES),
+    ledger=LEDGER,
+    tokens=TokenGenerator(ISSUER, KEY, LEDGER, TOKEN_LIFETIME, time.time),
+    clock=time.time,
+)
 
 
 def basic(user: str | bytes, password: str | bytes = b"") -> dict[str, str]:
@@ -39,11 +50,11 @@ AUTHENTICATED = basic(CLIENT_ID, SECRET)
 FORM = {"grant_type": "client_credentials", "resource": DOCS}
 
 
-def asked(form: Mapping[str, str] = FORM, headers: Mapping[str, str] = AUTHENTICATED) -> TokenReply:
-    return SERVER.answer(TokenRequest(form, headers))
+def asked(form: Mapping[str, str] = FORM, headers: Mapping[str, str] = AUTHENTICATED) -> Reply:
+    return SERVER.answer_token(ClientRequest(form, headers))
 
 
-def claims_of(reply: TokenReply, audience: str = DOCS) -> dict[str, Any]:
+def claims_of(reply: Reply, audience: str = DOCS) -> dict[str, Any]:
     """Return the claims of the token, read by a library that neither the issuer nor the gate uses."""
     assert reply.status == 200, reply
     (published,) = orjson.loads(KEY.public_set())["keys"]
@@ -241,3 +252,10 @@ def test_a_wrong_secret_and_an_unknown_client_change_nothing_for_the_next_reques
     asked({**FORM, "resource": TICKETS})
 
     assert claims_of(asked())["scope"] == "docs:read docs:full"
+
+
+def test_no_token_is_made_for_a_client_before_anything_is_authorized() -> None:
+    generator = TokenGenerator(ISSUER, KEY, LEDGER, TOKEN_LIFETIME, time.time)
+
+    with pytest.raises(RuntimeError, match="before anything was authorized"):
+        generator("client_credentials", Client.configured(CLIENT_ID, SECRET), scope="docs:read")
