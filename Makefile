@@ -6,7 +6,7 @@ INSTALLED := .venv/.installed
 LOCK := uv pip compile --quiet --universal --generate-hashes --no-header --python-version 3.11
 
 .DEFAULT_GOAL := help
-.PHONY: help demo probe test coverage check conformance clients fuzz format lock clean
+.PHONY: help demo probe test coverage check conformance clients issuers browser fuzz format lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' Makefile
@@ -34,6 +34,12 @@ conformance: $(INSTALLED) ## run the official MCP conformance suite alone and th
 
 clients: $(INSTALLED) ## let the official MCP clients use a server alone and through the gate, and compare
 	@scripts/clients
+
+issuers: $(INSTALLED) ## let a certified OAuth server make the tokens, and the official Inspector bring them
+	@scripts/issuers
+
+browser: $(INSTALLED) ## let a real browser log in at the development issuer (needs Debian's chromium)
+	@scripts/browser
 
 fuzz: $(INSTALLED) ## feed each parser random bytes (SECONDS=60)
 	@scripts/fuzz --seconds $(SECONDS)
