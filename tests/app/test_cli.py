@@ -261,6 +261,18 @@ def test_check_says_which_hostname_serves_which_tools(tmp_path: Path) -> None:
 
 
 @pytest.mark.promise("closed-by-default")
+def test_check_says_what_a_route_needs_of_the_listener(tmp_path: Path) -> None:
+    file = tmp_path / "tunnelgate.yaml"
+    route = "{docs: {mount: 'x:y', tools: [a], proof: mtls}}"
+    file.write_text(f"{CONFIGURATION}routes: {route}\n")
+
+    code, _, err = invoke("check", "--config", file)
+
+    assert code == 2
+    (fault,) = err.splitlines()[1:]
+    assert fault.startswith("  routes.docs.proof = 'mtls': needs tls.client_ca_file: ")
+
+
 def test_check_warns_of_a_route_with_every_tool(tmp_path: Path) -> None:
     file = tmp_path / "tunnelgate.yaml"
     every = '{mount: "a:b", tools: "*", allow_all_tools: true}'

@@ -428,6 +428,26 @@ async def test_questions_that_have_ended_badly_make_room_for_others(answer: byte
 
 
 @pytest.mark.anyio
+async def test_who_comes_in_the_moment_in_which_a_question_ends_asks_anew_and_is_answered() -> None:
+    issuer = Issuer()
+    issuer.hang()
+    (first,) = await issuer.begin(1)
+
+    async def come_at_that_moment() -> str | Reason:
+        await issuer.endpoint.answers.wait()
+        return await issuer.verdict(b"token-0")
+
+    second = asyncio.create_task(come_at_that_moment())
+    await checkpoint()
+    issuer.endpoint.answers.set()
+
+    assert [await first, await second] == ["alice", "alice"]
+    assert issuer.questions == 2
+    assert await issuer.verdict(b"token-0") == "alice"
+    assert issuer.questions == 3
+
+
+@pytest.mark.anyio
 async def test_a_request_that_goes_away_takes_the_answer_from_nobody_else() -> None:
     issuer = Issuer()
     issuer.hang()

@@ -118,6 +118,21 @@ def test_a_fault_is_told_by_path_value_and_sentence(data: dict[str, Any], told: 
     assert faults(data)[0] == told
 
 
+class _Even(BaseModel):
+    count: Annotated[int, Field(multiple_of=2)]
+    mode: Literal["even"] = "even"
+
+
+def test_what_has_no_sentence_of_ours_is_told_in_the_words_of_the_library() -> None:
+    with pytest.raises(ValidationError) as caught:
+        _Even.model_validate({"count": 3, "mode": "odd"})
+
+    assert [str(fault) for fault in faults_of(caught.value, {})] == [
+        "count = 3: input should be a multiple of 2",
+        "mode = 'odd': is not 'even'",
+    ]
+
+
 def test_every_fault_is_told() -> None:
     assert faults({"name": "LOUD", "size": 0, "levle": "x", "rules": {"a": {}, "b": {"scops": []}}}) == [
         "name = 'LOUD': is too loud",
