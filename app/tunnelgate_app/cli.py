@@ -3,7 +3,6 @@
 Exit codes: 0 is fine, 1 found something wrong, 2 was used wrongly, such as with a faulty file.
 """
 
-import os
 import shlex
 import shutil
 import sys
@@ -15,6 +14,7 @@ from typing import Annotated, Literal, ParamSpec
 import typer
 
 from tunnelgate import ConfigurationError, Policy
+from tunnelgate.configuration.faults import path_of
 from tunnelgate_app import demo as demo_files
 from tunnelgate_app.client import DemoClient
 from tunnelgate_app.demo import DemoError, DemoRoute, DemoState
@@ -106,7 +106,7 @@ def serve(config: ConfigOption = Path("tunnelgate.yaml"), http: ParserOption = "
 @app.command()
 @_say_what_is_wrong
 def check(config: ConfigOption = Path("tunnelgate.yaml")) -> None:
-    """Read a configuration and say every fault in it; mount, fetch and run nothing.
+    """Read a configuration and say every fault in it; open no other file, mount, fetch and run nothing.
 
     Example: tunnelgate check --config tunnelgate.yaml
     """
@@ -118,6 +118,10 @@ def check(config: ConfigOption = Path("tunnelgate.yaml")) -> None:
         listed = (*(route.tools or ()), *(route.prompts or ()), *(route.resources or ()), *route.methods)
         allowed = ", ".join(listed) or "no tools"
         typer.echo(f"{' '.join(policy.hostnames(name))}: {allowed}")
+        if route.public_paths:
+            typer.echo(f"  without a token: {', '.join(route.public_paths)}")
+        if route.mount is None:
+            typer.echo(f"warning: {path_of(('routes', name))} has no mount, which `serve` needs", err=True)
     for warning in policy.warnings:
         typer.echo(f"warning: {warning}", err=True)
 
@@ -158,11 +162,6 @@ def probe(
         raise typer.Exit(_FOUND_WRONG)
 
 
-def main() -> None:
-    """Run the command line."""
-    app()
-
-
 def _route(name: str) -> DemoRoute:
     if name not in demo_files.ROUTES:
         raise typer.BadParameter(f"the demo has no route {name!r}; it has {', '.join(demo_files.ROUTES)}")
@@ -174,4 +173,4 @@ def _command() -> str:
     called = sys.argv[0]
     if shutil.which("tunnelgate") == called:
         return "tunnelgate"
-    return shlex.quote(os.path.relpath(called))
+    return shlex.quote(str(Path(called).absolute()))  # the other terminal may be in another folder

@@ -220,7 +220,7 @@ def introduction(state: DemoState, folder: Path, command: str) -> str:
         "",
         "With the Python SDK:",
         "",
-        *(f"  {line}" for line in python_client(state, docs, "TOKEN").splitlines()),
+        *python_client(state, docs, "TOKEN").splitlines(),  # not indented, so that it can be pasted
         "",
         "With a client that logs in by itself, where names below localhost lead to this machine:",
         "",

@@ -45,6 +45,8 @@ def create_gateway(policy: Policy, *, audit: AuditSink | None = None) -> ASGIApp
     if faults or materials is None:
         raise ConfigurationError("gateway", faults)
     gate = build_gate(policy, apps, Lifespans(tuple(apps.values())), materials)
+    for warning in policy.warnings:
+        logger.warning("%s", warning)
     for name, route in policy.routes.items():
         for hostname in policy.hostnames(name):
             logger.info("route configured: %s to %s", hostname, route.mount)

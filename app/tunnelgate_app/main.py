@@ -12,7 +12,7 @@ A configuration that is not right ends the process with its faults and the statu
 import logging
 import sys
 
-from tunnelgate import ConfigurationError, Policy
+from tunnelgate import ConfigurationError, ConfigurationFault, Policy
 from tunnelgate.asgi import ASGIApp, Receive, Scope, Send
 from tunnelgate_app.gateway import create_gateway
 from tunnelgate_app.process import ProcessSettings
@@ -27,7 +27,11 @@ STRICT_OPTIONS = (
 
 def _load() -> ASGIApp:
     try:
-        return create_gateway(Policy.from_file(ProcessSettings().config))
+        policy = Policy.from_file(ProcessSettings().config)
+        if policy.tls is not None:
+            sentence = "is for `tunnelgate serve`; this server has its own options, such as --ssl-certfile"
+            raise ConfigurationError("gateway", [ConfigurationFault("tls", "", sentence)])
+        return create_gateway(policy)
     except ConfigurationError as error:
         sys.stderr.write(f"{error}\n")
         sys.exit(2)

@@ -214,6 +214,7 @@ class Server(uvicorn.Server):
         """Start the application, and listen."""
         if self._tls is None:
             await super().startup(sockets)
+            self._say_where(sockets)
             return
         await super().startup([])  # whose listeners would wait a minute for a handshake
         loop = asyncio.get_running_loop()
@@ -226,6 +227,15 @@ class Server(uvicorn.Server):
                 backlog=self.config.backlog,
             )
             self.servers.append(server)
+        self._say_where(sockets)
+
+    def _say_where(self, sockets: list[socket.socket] | None) -> None:
+        if self.should_exit:  # the application did not start
+            return
+        for listener in sockets or ():
+            host, port = listener.getsockname()[:2]
+            address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+            logger.info("listening on %s, %s", address, "HTTP in the clear" if self._tls is None else "TLS")
 
     def _protocol(self) -> asyncio.Protocol:
         protocol: Any = self.config.http_protocol_class

@@ -104,6 +104,7 @@ def record_of(exchange: Exchange, verdict: Verdict) -> dict[str, Any]:
     """Return the record of one decision."""
     principal = exchange.principal
     message = exchange.message
+    target = None if message is None else message.target
     return {
         "time": datetime.fromtimestamp(exchange.started, UTC).isoformat(timespec="milliseconds")[:-6] + "Z",
         "request_id": exchange.request_id,
@@ -124,7 +125,7 @@ def record_of(exchange: Exchange, verdict: Verdict) -> dict[str, Any]:
         "path": _TOKEN_LIKE.sub("[token]", exchange.head.path[:_MAX_PATH]),
         "protocol_version": None if message is None else message.version,
         "method": None if message is None else message.method,
-        "target": None if message is None else message.target,
+        "target": None if target is None else _TOKEN_LIKE.sub("[token]", target),
     }
 
 

@@ -21,6 +21,7 @@ from hashlib import sha256
 from typing import Protocol
 
 from tunnelgate.asgi import ASGIApp, Message, Receive, Scope, Send
+from tunnelgate.errors import Unavailable
 from tunnelgate.exchange import Exchange
 from tunnelgate.layer import Layer
 from tunnelgate.reading.bearer import read_credentials
@@ -32,6 +33,9 @@ REMEMBERED_TOKENS = 4096
 UNKNOWN_LIFETIME = 60.0  # seconds that a token is used for when its issuer did not say
 MAX_LIFETIME = 3600.0  # seconds that one is used for, whatever its issuer said
 _SOONER = 0.9  # of its life, after which a token is fetched anew
+_RETRY = (
+    5.0  # seconds for which a token that was refused, or an issuer that gave none, is not asked about again
+)
 _UNAUTHORIZED = 401
 
 
@@ -110,13 +114,17 @@ class _KeptTokens:
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
-        self._tokens: OrderedDict[bytes, tuple[float, str]] = OrderedDict()
+        self._tokens: OrderedDict[bytes, tuple[float, str, float]] = OrderedDict()  # until, token, since
+        self._failures: OrderedDict[bytes, tuple[float, Fault | Unavailable]] = OrderedDict()
         self._fetching: dict[bytes, asyncio.Task[str]] = {}
 
     async def get(self, whose: bytes, fetch: Callable[[], Awaitable[IssuedToken]]) -> str:
-        until, token = self._tokens.get(whose, (-math.inf, ""))
+        until, token, _ = self._tokens.get(whose, (-math.inf, "", -math.inf))
         if self._clock() < until:
             return token
+        until, failure = self._failures.get(whose, (-math.inf, None))
+        if failure is not None and self._clock() < until:
+            raise failure.with_traceback(None)
         fetching = self._fetching.get(whose)
         if fetching is None or fetching.done():
             # A task of its own: a request that goes away takes the token from nobody else.
@@ -126,14 +134,24 @@ class _KeptTokens:
 
     def forget(self, whose: bytes, refused: str) -> None:
         # A refusal that comes late is about an older token than the one that is here now.
-        if self._tokens.get(whose, (0, None))[1] == refused:
+        _, token, since = self._tokens.get(whose, (-math.inf, None, -math.inf))
+        # One that was refused at once is not to blame: another would be refused as well.
+        if token == refused and self._clock() - since >= _RETRY:
             del self._tokens[whose]
 
     async def _fetch(self, whose: bytes, fetch: Callable[[], Awaitable[IssuedToken]]) -> str:
         asked_at = self._clock()
-        issued = await fetch()
+        try:
+            issued = await fetch()
+        except (Fault, Unavailable) as error:
+            self._failures[whose] = (self._clock() + _RETRY, error)
+            self._failures.move_to_end(whose)
+            if len(self._failures) > REMEMBERED_TOKENS:
+                self._failures.popitem(last=False)
+            raise
+        self._failures.pop(whose, None)
         lifetime = UNKNOWN_LIFETIME if issued.expires_in is None else min(issued.expires_in, MAX_LIFETIME)
-        self._tokens[whose] = (asked_at + lifetime * _SOONER, issued.token)
+        self._tokens[whose] = (asked_at + lifetime * _SOONER, issued.token, self._clock())
         self._tokens.move_to_end(whose)
         if len(self._tokens) > REMEMBERED_TOKENS:
             self._tokens.popitem(last=False)

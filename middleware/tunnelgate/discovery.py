@@ -102,9 +102,9 @@ class Discovery:
             if fetched.status >= _SERVER_ERROR:
                 raise OSError(f"status {fetched.status} at {url}")
             metadata = _object(fetched.body) if fetched.status == OK else None
-            if metadata is None:
-                continue  # a page that is answered for every path is no metadata either
-            if metadata.get("issuer") != self.issuer:
+            if metadata is None or "issuer" not in metadata:
+                continue  # what is answered for every path is no metadata either
+            if metadata["issuer"] != self.issuer:
                 raise ValueError(f"{url} has the metadata of another issuer")
             return metadata
         raise OSError(f"none at {', '.join(metadata_urls(self.issuer))}")

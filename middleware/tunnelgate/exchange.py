@@ -7,7 +7,8 @@ Nothing else is shared between them.
 import secrets
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from copy import deepcopy
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from tunnelgate.asgi import Scope
@@ -108,7 +109,8 @@ def without_exchange(scope: Scope, headers: list[tuple[bytes, bytes]]) -> Scope:
 def principal_of(scope: Scope) -> Principal | None:
     """Return whom the request in ``scope`` was allowed for, if a gate around this app verified that."""
     exchange: Exchange | None = scope.get(_EXCHANGE)
-    if exchange is not None and exchange.principal is not None:
-        return exchange.principal
     found: Principal | None = scope.get(_PRINCIPAL)
-    return found
+    if exchange is not None and exchange.principal is not None:
+        found = exchange.principal
+    # A copy, because the next request with the same token is judged by the same claims.
+    return None if found is None else replace(found, claims=deepcopy(dict(found.claims)))

@@ -60,7 +60,8 @@ class SignatureRegistry(JWSRegistry):
     """
 
     def __init__(self, algorithms: Iterable[str], max_length: int) -> None:
-        super().__init__(algorithms=sorted(algorithms))
+        # RFC 7515 section 4: a parameter that nobody knows is ignored; `crit` and keys are refused before.
+        super().__init__(algorithms=sorted(algorithms), strict_check_header=False)
         self.max_header_length = max_length
         self.max_payload_length = max_length
         self.max_signature_length = max_length  # the largest key makes more than joserfc would take

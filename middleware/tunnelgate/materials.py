@@ -116,7 +116,7 @@ class _Gathering:
             with self.at(f"{path}.bearer_file", credentials.bearer_file):
                 return StaticToken(_read_secret(credentials.bearer_file))
         if credentials.bearer_env is not None:
-            with self.at(f"{path}.bearer_env", credentials.bearer_env):
+            with self.at(f"{path}.bearer_env"):  # which somebody may have taken for the token's own place
                 return StaticToken(self._variable(credentials.bearer_env))
         if credentials.client_credentials is not None:
             endpoint = self._token_endpoint(f"{path}.client_credentials", credentials.client_credentials)
@@ -170,7 +170,7 @@ class _Gathering:
                 secret = _read_secret(settings.client_secret_file)
                 return ClientSecret(settings.client_id, secret, settings.client_authentication)
         if settings.client_secret_env is not None:
-            with self.at(f"{path}.client_secret_env", settings.client_secret_env):
+            with self.at(f"{path}.client_secret_env"):
                 secret = self._variable(settings.client_secret_env)
                 return ClientSecret(settings.client_id, secret, settings.client_authentication)
         return None
@@ -189,7 +189,7 @@ class _Gathering:
     def _variable(self, name: str) -> str:
         value = self._environment.get(name)
         if not value:
-            raise ValueError("is not set in the environment")
+            raise ValueError("names no variable that is set in the environment")
         try:
             value.encode()
         except UnicodeEncodeError:

@@ -151,7 +151,8 @@ class Policy(Section):
     @property
     def warnings(self) -> tuple[str, ...]:
         """What is allowed by an explicit word, and what a reviewer should know, each as a sentence."""
-        return warnings_of(self.oauth, self.routes)
+        resources = {name: self.resource(name) for name, route in self.routes.items() if route.speaks_mcp}
+        return warnings_of(self.oauth, self.routes, resources)
 
     def resource(self, name: str) -> str:
         """Return the URL that tokens for a route are made for."""

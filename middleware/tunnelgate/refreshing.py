@@ -67,12 +67,21 @@ class Refreshing(Generic[_T]):
         Returns ``None`` when there is none that may still be used, and when it is not known
         whether a newer one would be enough. A value that is the latest is returned, enough or not.
         """
+        has_joined = self._refreshing is not None
+        value = await self._get(is_enough)
+        if has_joined and (value is None or not is_enough(value)):
+            # What was on its way may be from before there was what is wanted.
+            value = await self._get(is_enough)
+        return value
+
+    async def _get(self, is_enough: Callable[[_T], bool]) -> _T | None:
         has_enough = self._value is not None and is_enough(self._value)
         age = self._age()
         is_wanting = not has_enough or age > self._max_age * _AHEAD
-        is_usable = has_enough and age <= self._max_stale
-        is_missing = self._value is not None and not has_enough
         has_failed = self._loaded_at < self._tried_at
+        # An old value is for while its source is down, and not for while it is being asked.
+        is_usable = has_enough and age <= (self._max_stale if has_failed else self._max_age)
+        is_missing = self._value is not None and not has_enough
         rested_since = self._missed_at if is_missing and not has_failed else self._tried_at
         pause = min(self._cooldown, _RETRY) if has_failed else self._cooldown
         if is_wanting and self._refreshing is None and self._clock() - rested_since > pause:

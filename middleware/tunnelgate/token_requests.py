@@ -19,6 +19,7 @@ from tunnelgate.reading.strict_json import is_object, read_json
 from tunnelgate.verdict import Reason
 
 _BAD_REQUEST = 400
+_FORBIDDEN = 403
 _TOKEN = re.compile(r"[A-Za-z0-9\-._~+/]+=*")
 # What an issuer answers when it is the caller's token that it does not like.
 _ABOUT_THE_CALLER = frozenset({"access_denied", "invalid_grant", "invalid_request", "invalid_token"})
@@ -117,7 +118,7 @@ class TokenEndpoint:
         except (OSError, ValueError) as error:
             raise CredentialUnavailable(f"token endpoint: {error}") from None
         word = _error_in(fetched.body)
-        if fetched.status == _BAD_REQUEST and word in _ABOUT_THE_CALLER:
+        if fetched.status in (_BAD_REQUEST, _FORBIDDEN) and word in _ABOUT_THE_CALLER:
             raise Fault(Reason.CREDENTIAL_REFUSED, word)
         raise CredentialUnavailable(f"token endpoint: status {fetched.status}, {word}")
 

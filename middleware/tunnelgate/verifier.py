@@ -14,7 +14,7 @@ from hashlib import sha256
 from tunnelgate.exchange import Clock, Principal
 from tunnelgate.introspection import Introspection
 from tunnelgate.keys import KeySource
-from tunnelgate.reading.bearer import has_jwt_form, read_jwt
+from tunnelgate.reading.bearer import is_jose, read_jwt
 from tunnelgate.reading.fault import Fault
 from tunnelgate.tokens import TokenProfile, TokenRules
 from tunnelgate.verdict import Reason
@@ -71,6 +71,7 @@ class TokenVerifier:
         ]
         self._clock = clock
         self._remembered: OrderedDict[bytes, tuple[float, Principal]] = OrderedDict()
+        self._refused: OrderedDict[bytes, tuple[float, Fault]] = OrderedDict()
 
     async def verify(self, raw: bytes) -> Principal:
         """Return whom a token speaks for.
@@ -83,9 +84,9 @@ class TokenVerifier:
         remembered = self._remembered.get(digest)
         if remembered is not None and now < remembered[0]:
             return remembered[1]
-        # A token in the form of a JWT is never asked about where keys could have told: one that
-        # failed there would get a second chance.
-        if self._by_keys and (has_jwt_form(raw) or not self._by_asking):
+        # A token that begins as a JWT is never asked about where keys could have told: one that failed
+        # there would get a second chance, and one of another issuer would be given away.
+        if self._by_keys and (is_jose(raw) or not self._by_asking):
             principal, now, remember_for = *await self._verify_jwt(raw), REMEMBERED_FOR
         else:
             principal, now, remember_for = await self._ask(raw)
@@ -104,9 +105,21 @@ class TokenVerifier:
 
     async def _ask(self, raw: bytes) -> tuple[Principal, float, float]:
         ((rules, introspection),) = self._by_asking
+        digest = sha256(raw).digest()
+        until, refusal = self._refused.get(digest, (0.0, None))
+        if refusal is not None and self._clock() < until:
+            raise refusal.with_traceback(None)
         claims = await introspection.ask(raw)
         now = self._clock()
-        return rules.check_introspected(claims, now), now, min(introspection.max_age, REMEMBERED_FOR)
+        try:
+            principal = rules.check_introspected(claims, now)
+        except Fault as fault:  # the issuer would say the same again
+            self._refused[digest] = (now + introspection.max_age, fault)
+            self._refused.move_to_end(digest)
+            if len(self._refused) > REMEMBERED_TOKENS:
+                self._refused.popitem(last=False)
+            raise
+        return principal, now, min(introspection.max_age, REMEMBERED_FOR)
 
     def _remember(self, digest: bytes, until: float, principal: Principal) -> None:
         self._remembered[digest] = (until, principal)

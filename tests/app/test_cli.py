@@ -126,6 +126,7 @@ def test_the_python_program_of_the_introduction_works(demo: Demo) -> None:
 
     done = run([sys.executable, "-c", program.replace("TOKEN", token)], demo.env)
 
+    assert f"\n{program}\n" in demo.program.output, "what is copied as it stands is no program"
     assert done.returncode == 0, done.stderr
     assert sorted(ast.literal_eval(done.stdout)) == sorted(DOCS.tools)
 
@@ -201,7 +202,7 @@ COMMANDS: dict[tuple[str, ...], tuple[str, str]] = {
         "Example: tunnelgate serve --config tunnelgate.yaml",
     ),
     ("check",): (
-        "say every fault in it; mount, fetch and run nothing.",
+        "say every fault in it; open no other file, mount, fetch and run nothing.",
         "Example: tunnelgate check --config tunnelgate.yaml",
     ),
     ("token",): (
@@ -228,6 +229,7 @@ def test_every_command_is_among_those_whose_help_was_read() -> None:
     assert names == {command[0] for command in COMMANDS if command}
 
 
+NO_MOUNT = 'warning: routes."docs.example.com" has no mount, which `serve` needs'
 ROUTE = """
   docs:
     mount: no_such_module:create_app
@@ -247,17 +249,52 @@ oauth:
 """
 
 
-def test_check_says_which_hostname_serves_which_tools(tmp_path: Path) -> None:
+def test_check_says_which_hostname_serves_which_tools_and_what_is_open_and_what_is_missing(
+    tmp_path: Path,
+) -> None:
     file = tmp_path / "tunnelgate.yaml"
     file.write_text(f"{CONFIGURATION}routes:{ROUTE}")
 
     code, out, err = invoke("check", "--config", file)
 
-    assert (code, err) == (0, "")
+    assert (code, err.splitlines()) == (0, [NO_MOUNT])
     assert out.splitlines() == [
         "docs.tunnel.localhost: search_docs, read_doc",
         "docs.example.com docs.example.com.tunnel.localhost: no tools",
+        "  without a token: /healthz",
     ]
+
+
+def test_check_names_every_path_that_is_open_under_its_own_route(tmp_path: Path) -> None:
+    file = tmp_path / "tunnelgate.yaml"
+    routes = {
+        "docs": '{mount: "a:b", tools: [search]}',
+        "login": '{mount: "a:b", public_paths: [/token, /jwks]}',
+        "wiki": '{mount: "a:b", tools: [search]}',
+    }
+    lines = "".join(f"  {name}: {route}\n" for name, route in routes.items())
+    file.write_text(f"{CONFIGURATION}routes:\n{lines}")
+
+    code, out, err = invoke("check", "--config", file)
+
+    assert (code, err) == (0, "")
+    assert out.splitlines() == [
+        "docs.tunnel.localhost: search",
+        "login.tunnel.localhost: no tools",
+        "  without a token: /token, /jwks",
+        "wiki.tunnel.localhost: search",
+    ]
+
+
+def test_check_warns_of_two_routes_whose_tokens_pass_at_both(tmp_path: Path) -> None:
+    file = tmp_path / "tunnelgate.yaml"
+    route = '{mount: "a:b", tools: [search], resource: "https://docs.example.com/mcp"}'
+    file.write_text(f"{CONFIGURATION}routes: {{docs: {route}, wiki: {route}}}")
+
+    code, _, err = invoke("check", "--config", file)
+
+    sentence = "is that of routes.docs, so a token for one passes at the other"
+    assert (code, err.splitlines()) == (0, [f"warning: routes.wiki.resource: {sentence}"])
 
 
 @pytest.mark.promise("closed-by-default")
@@ -276,7 +313,7 @@ def test_check_says_what_a_route_needs_of_the_listener(tmp_path: Path) -> None:
 def test_check_warns_of_a_route_with_every_tool(tmp_path: Path) -> None:
     file = tmp_path / "tunnelgate.yaml"
     every = '{mount: "a:b", tools: "*", allow_all_tools: true}'
-    file.write_text(f"{CONFIGURATION}routes: {{docs: {every}, wiki: {{tools: [search]}}}}")
+    file.write_text(f"{CONFIGURATION}routes: {{docs: {every}, wiki: {{mount: 'a:b', tools: [search]}}}}")
 
     code, out, err = invoke("check", "--config", file)
 
@@ -324,7 +361,7 @@ def test_check_opens_no_sealing_key(tmp_path: Path) -> None:
 
     code, _, err = invoke("check", "--config", file)
 
-    assert (code, err) == (0, "")
+    assert (code, err.splitlines()) == (0, [NO_MOUNT])
 
 
 @pytest.mark.parametrize("value", [".inf", ".nan"])
@@ -559,6 +596,38 @@ def test_an_application_that_does_not_start_ends_the_command_with_its_reason(fai
     assert (code, out) == (1, "")
 
 
+HANDLES_SIGTERM = """
+import signal
+import sys
+from tunnelgate_app.__main__ import main
+
+signal.signal(signal.SIGTERM, lambda *_: None)
+sys.exit(main())
+"""
+
+
+def test_where_the_process_handles_the_signal_itself_the_command_ends_with_success(tmp_path: Path) -> None:
+    (tmp_path / "factories.py").write_text(dedent(MODULES["factories"]))
+    (tmp_path / "tunnelgate.yaml").write_text(
+        'listen_addr: "127.0.0.1:0"\n' + ONE_ROUTE % '"factories:answers"'
+    )
+    env = environment(tmp_path, PYTHONPATH=str(tmp_path))
+
+    with running([sys.executable, "-c", HANDLES_SIGTERM, "serve"], env, tmp_path) as program:
+        code = end(program, signal.SIGTERM)
+
+    assert (code, "Traceback" in program.output) == (0, False), program.output
+
+
+def test_the_command_can_be_run_as_a_module(tmp_path: Path) -> None:
+    (tmp_path / "tunnelgate.yaml").write_text(ONE_ROUTE % '"a:b"')
+
+    done = run([sys.executable, "-m", "tunnelgate_app", "check"], environment(tmp_path), tmp_path)
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.splitlines() == ["docs.example.com: no tools", "  without a token: /x"]
+
+
 def test_the_command_without_its_extra_names_the_extra(failed: Failed) -> None:
     code, out, err = failed.result("extra")
 
@@ -601,12 +670,12 @@ def test_ctrl_c_ends_the_demo_and_what_it_wrote_can_be_served_from_anywhere(
     tools.mkdir()
     (tools / "tunnelgate").symlink_to(TUNNELGATE)
     env = environment(tmp_path, PATH="/usr/bin:/bin")
-    command = [str(tools / "tunnelgate"), "demo", "--port", str(port)]
+    command = ["./my tools/tunnelgate", "demo", "--port", str(port)]
 
     with running([*command, "--docs", str(documents), "--state", str(state)], env, tmp_path) as program:
         shown = Demo(program, port, tmp_path)
         probe = shown.part("From another terminal, the three questions at once:", "With curl:")
-        probed = run(["sh", "-c", probe], env, tmp_path)
+        probed = run(["sh", "-c", probe], env, Path("/"))
         code = end(program, signal.SIGINT)
 
     assert code in (0, -signal.SIGINT, 128 + signal.SIGINT)

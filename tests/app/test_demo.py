@@ -310,6 +310,16 @@ def test_the_commands_that_are_printed_find_the_state_wherever_it_is_kept(
     assert options == ["--state", str(folder)]
 
 
+def test_the_program_for_the_sdk_can_be_copied_as_it_stands(tmp_path: Path) -> None:
+    text = introduction(STATE, tmp_path, "tunnelgate")
+
+    _, _, rest = text.partition("With the Python SDK:\n\n")
+    program, found, _ = rest.partition("\n\nWith a client that logs in by itself")
+    assert found
+    ast.parse(program)
+    assert program == python_client(STATE, DOCS, "TOKEN").rstrip("\n")
+
+
 def test_the_program_for_the_sdk_is_python_with_the_token_in_it() -> None:
     program = python_client(STATE, DOCS, "eyJ0")
 

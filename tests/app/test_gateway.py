@@ -98,6 +98,27 @@ def test_the_log_says_where_each_hostname_leads(module: Write, caplog: pytest.Lo
     assert caplog.messages == ["route configured: docs.tunnel.localhost to echo:create_app"]
 
 
+def test_the_log_has_the_warnings_about_the_configuration(
+    module: Write, caplog: pytest.LogCaptureFixture
+) -> None:
+    module("echo", ECHO)
+    every: dict[str, Any] = {"mount": "echo:create_app", "tools": "*", "allow_all_tools": True}
+    docs = {"mount": "echo:create_app", "tools": ["search_docs"], "resource": RESOURCE}
+    routes = {"docs": docs, "wiki": {**docs, **every}}
+    oauth = {"issuers": [{"issuer": ISSUER, "jwks_uri": f"{ISSUER}/jwks"}]}
+    made = policy(routes, oauth=oauth)
+
+    create_gateway(made, audit=Records())
+
+    warned = [
+        record.getMessage()
+        for record in caplog.records
+        if record.levelname == "WARNING" and record.getMessage().startswith("routes.")
+    ]
+    assert warned == list(made.warnings)
+    assert [each.partition(":")[0] for each in warned] == ["routes.wiki.tools", "routes.wiki.resource"]
+
+
 @pytest.mark.anyio
 async def test_decisions_go_to_the_file_that_the_policy_names(module: Write, tmp_path: Path) -> None:
     module("echo", ECHO)
@@ -298,6 +319,33 @@ def test_a_file_without_a_sealing_key_is_a_fault(
     (fault,) = refused.value.faults
     assert (fault.path, fault.value) == (f"sealing_keys[{position}]", repr(str(bad)))
     assert fault.sentence == sentence
+
+
+@pytest.mark.promise("token-stays-here")
+def test_a_secret_that_was_written_where_its_variable_should_be_named_is_not_shown(module: Write) -> None:
+    module("echo", ECHO)
+    secret = "THE_SECRET_ITSELF"
+    own = {
+        "token_endpoint": "https://login.example.com/token",
+        "client_id": "gate",
+        "client_secret_env": secret,
+    }
+    routes: dict[str, dict[str, Any]] = {
+        "docs": {"mount": "echo:create_app", "credentials": {"bearer_env": secret}},
+        "wiki": {"mount": "echo:create_app", "credentials": {"client_credentials": own}},
+    }
+
+    with pytest.raises(ConfigurationError) as refused:
+        create_gateway(policy(routes), audit=Records())
+
+    assert [(fault.path, fault.sentence) for fault in refused.value.faults] == [
+        ("routes.docs.credentials.bearer_env", "names no variable that is set in the environment"),
+        (
+            "routes.wiki.credentials.client_credentials.client_secret_env",
+            "names no variable that is set in the environment",
+        ),
+    ]
+    assert secret not in str(refused.value)
 
 
 SESSIONS = """

@@ -52,6 +52,27 @@ def test_uvicorn_serves_the_gateway_and_says_when_it_should_be_run_otherwise(
     assert (code, "Traceback" in server.output) == (0, False)
 
 
+@pytest.mark.promise("whole-configuration")
+def test_a_listener_with_tls_is_not_for_a_server_that_has_its_own(tmp_path: Path, documents: Path) -> None:
+    configuration = prepare(tmp_path, free_port(), documents)
+    tls = "tls: {cert_file: server.pem, key_file: server.key}\n"
+    configuration.write_text(configuration.read_text("utf-8") + tls, "utf-8")
+
+    done = subprocess.run(
+        uvicorn(*STRICT.split()),
+        env=environment(tmp_path, TUNNELGATE_CONFIG=str(configuration)),
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=LIMIT,
+        check=False,
+    )
+
+    assert (done.returncode, done.stdout) == (2, "")
+    sentence = "is for `tunnelgate serve`; this server has its own options, such as --ssl-certfile"
+    assert done.stderr.splitlines() == ["gateway: 1 fault", f"  tls: {sentence}"]
+
+
 def test_without_the_variable_the_configuration_is_the_one_in_the_working_directory(tmp_path: Path) -> None:
     (tmp_path / "tunnelgate.yaml").write_text("routes: {}\nport: 8080\n")
 

@@ -1,3 +1,4 @@
+import asyncio
 import logging
 import re
 import shutil
@@ -34,6 +35,7 @@ from tunnelgate_app.server import (
     ListenError,
     Loop,
     Parser,
+    Server,
     TlsFiles,
     open_listener,
     open_tls,
@@ -127,13 +129,20 @@ def listener() -> Iterator[socket.socket]:
 @pytest.mark.parametrize("has_tls", [False, True], ids=["without TLS", "with TLS"])
 @pytest.mark.parametrize("parser", ["strict", "h11"])
 def test_an_application_that_does_not_start_is_not_served(
-    listener: socket.socket, parser: Parser, site: "Site", *, has_tls: bool
+    listener: socket.socket,
+    parser: Parser,
+    site: "Site",
+    caplog: pytest.LogCaptureFixture,
+    *,
+    has_tls: bool,
 ) -> None:
     async def broken(scope: Scope, receive: Receive, send: Send) -> None:
         await receive()
         await send({"type": "lifespan.startup.failed", "message": "no database"})
 
+    caplog.set_level(logging.INFO, "tunnelgate")
     assert run(broken, listener, parser=parser, tls=open_tls(site.files) if has_tls else None) is False
+    assert messages(caplog) == []
 
 
 def test_a_server_runs_until_it_is_told_to_stop(listener: socket.socket) -> None:
@@ -150,6 +159,37 @@ def test_a_server_runs_until_it_is_told_to_stop(listener: socket.socket) -> None
         run(app, listener, shutdown_timeout=0.4)
 
     assert seen == ["lifespan.shutdown"]
+
+
+class Brief(Server):
+    """A server that stops when it has started."""
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        asyncio.get_running_loop().call_soon(self._stop)
+
+    def _stop(self) -> None:
+        self.should_exit = True
+
+
+@pytest.mark.parametrize(
+    ("listen_addr", "address"),
+    [
+        pytest.param("127.0.0.1:0", "127.0.0.1", id="IPv4"),
+        pytest.param("[::1]:0", "[::1]", id="IPv6", marks=NEEDS_IPV6),
+    ],
+)
+@pytest.mark.parametrize("has_tls", [False, True], ids=["without TLS", "with TLS"])
+def test_the_log_says_where_a_server_listens_and_whether_it_speaks_tls(
+    listen_addr: str, address: str, site: "Site", caplog: pytest.LogCaptureFixture, *, has_tls: bool
+) -> None:
+    caplog.set_level(logging.INFO, "tunnelgate")
+    with closing(open_listener(listen_addr)) as listener:
+        port = listener.getsockname()[1]
+        Brief(Spy(), tls=open_tls(site.files) if has_tls else None).run(sockets=[listener])
+
+    spoken = "TLS" if has_tls else "HTTP in the clear"
+    assert messages(caplog) == [f"listening on {address}:{port}, {spoken}"]
 
 
 def test_a_server_that_ended_orderly_is_said_to_have_started(listener: socket.socket) -> None:

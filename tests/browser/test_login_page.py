@@ -54,6 +54,20 @@ def alone(folder: Path) -> Generator[str]:
         yield issuer
 
 
+class SendsOn:
+    """What a client has at its redirect URI: it takes the code and shows another page."""
+
+    def __init__(self, location: str) -> None:
+        self._headers = [(b"location", location.encode())]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: AsgiSend) -> None:
+        if scope["type"] == "lifespan":
+            await Spy()(scope, receive, send)
+            return
+        await send({"type": "http.response.start", "status": 303, "headers": self._headers})
+        await send({"type": "http.response.body", "body": b""})
+
+
 @contextmanager
 def behind_the_gate(folder: Path) -> Generator[str]:
     port = free_port()
@@ -218,6 +232,12 @@ def test_what_is_wrong_with_a_choice_is_said_and_the_choice_is_kept(stage: Stage
         assert page.get_by_label("Somebody else").input_value() == "carol jones"
         assert not page.get_by_role("checkbox", name="docs:full").is_checked()
         keep_a_picture(page, "fault of the user")
+        assert focused(page).get_attribute("id") == "other"
+        assert focused(page).get_attribute("aria-invalid") == "true"
+        described_by = (focused(page).get_attribute("aria-describedby") or "").split()
+        said = [page.locator(f"#{each}").inner_text() for each in described_by]
+        assert said[0] == page.get_by_role("alert").inner_text()
+        assert said[1].startswith("A name written here")
         page.get_by_label("Somebody else").fill("carol")
         page.get_by_role("button", name="Approve").click()
         page.get_by_text("Back at the client.").wait_for()
@@ -393,6 +413,28 @@ def test_a_page_of_somebody_else_cannot_approve_in_the_name_of_the_user(stage: S
         assert "not sent from the page of this issuer" in page.get_by_role("main").inner_text()
         keep_a_picture(page, "forged form")
     assert stage.callback.scopes == []
+
+
+def test_the_policy_of_the_page_lets_a_client_send_the_user_on_to_another_page_of_its_own(
+    stage: Stage,
+) -> None:
+    """Chromium holds every redirect that follows a form to the policy of the page with the form."""
+    complaints: list[str] = []
+    at_home = Spy(b"<p>Home of the client.</p>", content_type="text/html")
+    with (
+        serve(at_home) as home,
+        serve(SendsOn(f"http://app.localhost:{home}/")) as port,
+        stage.page() as page,
+    ):
+        redirect = f"http://127.0.0.1:{port}/callback"
+        client_id = stage.register(redirect_uris=[redirect])
+        page.on("console", lambda message: complaints.append(message.text))
+        page.goto(stage.url(client_id, redirect_uri=redirect))
+        page.get_by_role("button", name="Approve").click()
+        page.get_by_text("Home of the client.").wait_for()
+
+        assert page.url == f"http://app.localhost:{home}/"
+        assert [each for each in complaints if "Content Security Policy" in each] == []
 
 
 def test_the_policy_of_the_page_lets_an_application_of_the_machine_be_called(stage: Stage) -> None:

@@ -3,9 +3,11 @@
 import re
 import subprocess
 import sys
+from inspect import signature
 from pathlib import Path
 
 import pytest
+import yaml
 from pydantic import BaseModel
 
 from tests.docs.blocks import PAGES, ROOT
@@ -25,8 +27,11 @@ from tunnelgate import (
     Tls,
     TokenRequest,
 )
+from tunnelgate_app.issuer import create_app
+from tunnelgate_app.issuer.app import PATHS
 
 CONFIGURATION = ROOT / "docs" / "configuration.md"
+ISSUER = ROOT / "docs" / "development-issuer.md"
 PROMISES = ROOT / "docs" / "promises.md"
 SECTIONS: dict[str, type[BaseModel]] = {
     "The gate": Policy,
@@ -46,6 +51,9 @@ SECTIONS: dict[str, type[BaseModel]] = {
 }
 
 
+AS_LISTS = str.maketrans("()", "[]")  # what YAML has for the tuples of Python
+
+
 def first_column(text: str) -> list[str]:
     return re.findall(r"^\| `?([a-z_-]+)`? \|", text, re.MULTILINE)
 
@@ -61,6 +69,28 @@ def test_every_setting_is_documented_and_nothing_else_is(heading: str) -> None:
     documented = [name for name in first_column(sections()[heading]) if name != "setting"]
 
     assert documented == list(SECTIONS[heading].model_fields)
+
+
+def test_every_option_of_the_development_issuer_is_documented_with_its_default() -> None:
+    rows = re.findall(r"^\| (`[a-z_]+`(?:, `[a-z_]+`)*) \| (.+?) \|", ISSUER.read_text("utf-8"), re.MULTILINE)
+    documented = {
+        name: default.strip("`") for names, default in rows for name in re.findall(r"[a-z_]+", names)
+    }
+    options = {
+        name: "required" if each.default is each.empty else each.default
+        for name, each in signature(create_app).parameters.items()
+        if name not in ("fetch", "clock")  # which are for tests
+    }
+
+    assert list(documented) == list(options)
+    for name, default in options.items():
+        assert repr(yaml.safe_load(documented[name])) == repr(default).translate(AS_LISTS), name
+
+
+def test_every_path_of_the_development_issuer_is_documented() -> None:
+    text = ISSUER.read_text("utf-8")
+
+    assert [path for path in PATHS if f"`{path}`" not in text] == []
 
 
 @pytest.mark.checkout

@@ -295,7 +295,8 @@ class Client:
             received = b""
             while chunk := connection.recv(65536):
                 received += chunk
-        self.answers.append(received)
+        # Who asks for a tool that is not there reads its name again, and nobody else does.
+        self.answers.append(received.replace(tool.encode(), b""))
         return int(received[9:12]) if received else 0
 
     def token(self, header: Mapping[str, Any] | None = None, /, *, signer: str = "e1", **claims: Any) -> str:
@@ -319,6 +320,11 @@ class Client:
         raw = joined(content, base64url(signature("ES256", private_key(signer), content))).decode()
         self.secrets.hide(raw.rpartition(".")[2])
         return raw
+
+    def short(self) -> str:
+        """Return what looks like a token, and is short enough for the name of a tool."""
+        claims = {"jti": self.secrets.new("TokenForAName")}
+        return joined(content_of(b'{"alg":"ES256"}', orjson.dumps(claims)), b"c2ln").decode()
 
     def opaque(self, route: str = OPAQUE) -> str:
         """Return an opaque token for a route, of which the issuer says that it is good when it is up."""
@@ -373,6 +379,7 @@ def use_plain(client: Client) -> list[int]:
     """Present JWTs, good and bad; return the statuses of the calls that the issuer's state decides."""
     good = client.token()
     statuses = [client.ask(PLAIN, [bearer(good)], tool=tool) for tool in (SAFE, BREAKS, BREAKS_LATE)]
+    statuses.append(client.ask(PLAIN, [bearer(client.token({"x": client.secrets.new("Header")}))]))
     unknown = {"kid": client.secrets.new("KeyId")}
     bad = (
         client.token(unknown),
@@ -380,7 +387,6 @@ def use_plain(client: Client) -> list[int]:
         client.token(exp=1),
         client.token(aud="https://x.example", nonce=client.secrets.new("Nonce")),
         client.token(scope="x"),
-        client.token({"x": client.secrets.new("Header")}),
         client.token({"typ": "JWT"}),
         client.token(iat=client.secrets.new("Time")),
         client.token(cnf={"jkt": client.secrets.new("Thumbprint")}),
@@ -391,6 +397,7 @@ def use_plain(client: Client) -> list[int]:
     refused = [client.ask(PLAIN, [bearer(each)]) for each in bad]
     refused += [
         client.ask(PLAIN, [bearer(good)], tool=DENIED),
+        client.ask(PLAIN, [bearer(good)], tool=client.short()),
         client.ask(PLAIN, [bearer(good), bearer(good)]),
         client.ask(PLAIN, [bearer(f"{good}, Bearer {good}")]),
         client.ask(PLAIN, [bearer(good, client.secrets.new("Scheme"))]),
@@ -518,7 +525,7 @@ def everything_logged() -> Generator[Everything]:
 def check_what_was_let_through(phase: Phase, statuses: Mapping[str, list[int]], files: Files) -> None:
     """Check that nothing was let through that an issuer would have had to vouch for and did not."""
     passed = {
-        PLAIN: [200, 500, 500],
+        PLAIN: [200, 500, 500, 200],
         OPAQUE: [200, 500, *[200] * 20],
         EXCHANGE: [200] * 20,
         DPOP: [200, 500, *[200] * 20],

@@ -491,6 +491,38 @@ async def test_a_token_is_never_part_of_a_record(token: Token) -> None:
         assert part not in repr(reply)
 
 
+IN_PLACE_OF_A_NAME = "eyJhbGciOiJFUzI1NiJ9.eyJzdWIiOiJhbGljZSJ9.c2lnbmVkIGJ5IG5vYm9keQ"
+
+
+@pytest.mark.parametrize(
+    ("target", "shown"),
+    [
+        pytest.param(IN_PLACE_OF_A_NAME, "[token]", id="a token"),
+        pytest.param(f"file:///{IN_PLACE_OF_A_NAME}/a", "file:///[token]/a", id="a token within a URI"),
+        pytest.param(f"{IN_PLACE_OF_A_NAME} {IN_PLACE_OF_A_NAME}", "[token] [token]", id="two tokens"),
+        pytest.param(IN_PLACE_OF_A_NAME.rpartition(".")[0], "[token]", id="a token without its signature"),
+        pytest.param("eyJ_is_no_token", "eyJ_is_no_token", id="a name that begins like one"),
+        pytest.param("search.docs.all", "search.docs.all", id="a name with dots"),
+    ],
+)
+@pytest.mark.parametrize(
+    ("method", "member"), [("tools/call", "name"), ("prompts/get", "name"), ("resources/read", "uri")]
+)
+@pytest.mark.promise("token-stays-here")
+@pytest.mark.anyio
+async def test_a_token_in_place_of_what_is_asked_for_is_not_written_down(
+    method: str, member: str, target: str, shown: str
+) -> None:
+    records = Records()
+    headers, body = legacy(method, {member: target})
+
+    await call(_gate(Spy(), records), http_scope(headers=_authorized(headers)), body)
+
+    (record,) = records.all
+    assert (record["verdict"], record["target"]) == ("deny", shown)
+    assert [part for part in IN_PLACE_OF_A_NAME.split(".") if part in json.dumps(record)] == []
+
+
 @pytest.mark.parametrize(
     "value",
     [

@@ -1,5 +1,6 @@
 import asyncio
 import logging
+import traceback
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -704,6 +705,7 @@ async def test_a_token_is_judged_by_the_time_at_which_its_key_is_there() -> None
 
 OPAQUE = b"2YotnFZFEjr1zCsicMWpAA"
 SHAPED = b"a.b.c"  # opaque, and in the form of a JWT
+ENCRYPTED = b"eyJhbGciOiJkaXIiLCJlbmMiOiJBMjU2R0NNIn0..YQ.YQ.YQ"
 URL = "https://login.example.com/introspect"
 
 
@@ -872,6 +874,108 @@ async def test_an_opaque_token_is_judged_by_the_time_at_which_the_answer_is_ther
         await verifier.verify(OPAQUE)
 
 
+THEIRS = introspected(NOW, aud="https://wiki.example.com/mcp", exp=NOW + 7200)
+OURS = introspected(NOW, exp=NOW + 7200)
+
+
+@pytest.mark.parametrize(
+    ("max_age", "moments", "expected"),
+    [
+        pytest.param(30.0, (0, 29.5, 30), [1, 1, 2], id="its greatest age"),
+        pytest.param(5.0, (0, 4.5, 5), [1, 1, 2], id="a shorter one"),
+        pytest.param(600.0, (0, 60, 599.5, 600), [1, 1, 1, 2], id="a longer one"),
+        pytest.param(0.0, (0, 0, 0), [1, 2, 3], id="no time at all"),
+    ],
+)
+@pytest.mark.promise("bounded")
+@pytest.mark.anyio
+async def test_an_active_token_that_our_rules_refuse_is_asked_about_once_for(
+    max_age: float, moments: tuple[float, ...], expected: list[int]
+) -> None:
+    asked = Asked(THEIRS, max_age=max_age)
+
+    found = [await asked.verdict_at(moment) for moment in moments]
+
+    assert found == [(Reason.TOKEN_AUDIENCE_WRONG, questions) for questions in expected]
+
+
+@pytest.mark.anyio
+async def test_a_token_that_was_refused_passes_when_its_issuer_says_otherwise_after_that_time() -> None:
+    asked = Asked(THEIRS)
+    assert await asked.verdict() == Reason.TOKEN_AUDIENCE_WRONG
+    asked.endpoint.answer = OURS
+
+    assert await asked.verdict_at(29.5) == (Reason.TOKEN_AUDIENCE_WRONG, 1)
+    assert await asked.verdict_at(30) == ("alice", 2)
+    assert await asked.verdict_at(31) == ("alice", 2)
+
+
+@pytest.mark.anyio
+async def test_that_one_token_was_refused_is_nothing_to_another() -> None:
+    asked = Asked(THEIRS)
+    assert await asked.verdict() == Reason.TOKEN_AUDIENCE_WRONG
+    asked.endpoint.answer = OURS
+
+    assert await asked.verdict(OPAQUE + b"=") == "alice"
+
+
+@pytest.mark.promise("bounded")
+@pytest.mark.anyio
+async def test_as_many_refusals_as_tokens_are_remembered_and_then_the_oldest_is_forgotten() -> None:
+    asked = Asked(THEIRS)
+    for each in range(REMEMBERED_TOKENS + 1):
+        await asked.verdict(b"%d" % each)
+    assert asked.questions == REMEMBERED_TOKENS + 1
+
+    await asked.verdict(b"%d" % REMEMBERED_TOKENS)
+    await asked.verdict(b"1")
+    assert asked.questions == REMEMBERED_TOKENS + 1
+    await asked.verdict(b"0")
+    assert asked.questions == REMEMBERED_TOKENS + 2
+
+
+@pytest.mark.anyio
+async def test_a_token_that_is_refused_again_is_the_newest_of_the_refused() -> None:
+    asked = Asked(THEIRS)
+    for each in range(REMEMBERED_TOKENS):
+        await asked.verdict(b"%d" % each)
+    await asked.verdict_at(30, b"0")
+
+    await asked.verdict(b"one more")
+    before = asked.questions
+    await asked.verdict(b"0")
+
+    assert asked.questions == before
+
+
+@pytest.mark.anyio
+async def test_a_refusal_that_is_remembered_is_the_same_each_time_and_says_nothing_of_who_came_before() -> (
+    None
+):
+    asked = Asked(introspected(NOW, aud="https://wiki.example.com/mcp"))
+    gate = Gate(issuers=asked.issuers)
+
+    replies = [await gate.ask(f"Bearer {OPAQUE.decode()}") for _ in range(3)]
+
+    assert [(each.status, each.header("www-authenticate")) for each in replies] == [(401, INVALID)] * 3
+    assert {each["detail"] for each in gate.records.all} == {gate.records.all[0]["detail"]}
+    assert gate.records.verdicts == [("deny", Reason.TOKEN_AUDIENCE_WRONG)] * 3
+    assert asked.questions == 1
+
+
+@pytest.mark.anyio
+async def test_a_refusal_that_is_remembered_grows_no_longer_with_each_request() -> None:
+    asked = Asked(THEIRS)
+    depths: list[int] = []
+
+    for _ in range(3):
+        with pytest.raises(Fault) as caught:
+            await asked.verifier.verify(OPAQUE)
+        depths.append(len(list(traceback.walk_tb(caught.value.__traceback__))))
+
+    assert depths[1] == depths[2]
+
+
 @pytest.mark.promise("token-for-this-server")
 @pytest.mark.anyio
 async def test_what_an_issuer_says_to_one_server_does_not_make_its_token_pass_at_another() -> None:
@@ -926,6 +1030,35 @@ FOREIGN = trusted_issuer("RS256", issuer="https://b.example")
             Reason.TOKEN_MALFORMED,
             0,
             id="what looks like a JWT beside keys",
+        ),
+        pytest.param({}, ENCRYPTED, "alice", 1, id="an encrypted token where nobody has keys"),
+        pytest.param(
+            {"keys": StaticKeys(jwks("ES256"))},
+            ENCRYPTED,
+            Reason.TOKEN_MALFORMED,
+            0,
+            id="an encrypted token beside keys",
+        ),
+        pytest.param(
+            {"others": [FOREIGN]},
+            ENCRYPTED,
+            Reason.TOKEN_MALFORMED,
+            0,
+            id="an encrypted token beside another's keys",
+        ),
+        pytest.param(
+            {"keys": StaticKeys(jwks("ES256"))},
+            VALID.encode() + b".YQ",
+            Reason.TOKEN_MALFORMED,
+            0,
+            id="a JWT with a segment more",
+        ),
+        pytest.param(
+            {"keys": StaticKeys(jwks("ES256"))},
+            VALID.rpartition(".")[0].encode(),
+            Reason.TOKEN_MALFORMED,
+            0,
+            id="a JWT whose signature is cut off",
         ),
         pytest.param(
             {"keys": StaticKeys(jwks("ES256"))},

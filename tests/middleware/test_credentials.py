@@ -3,8 +3,10 @@ import gc
 import http.client
 import socket
 import threading
+import traceback
 from collections.abc import AsyncGenerator, Callable, Generator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -40,17 +42,20 @@ from tunnelgate import (
     StaticToken,
     TokenEndpoint,
     UpstreamCredentials,
-    protect,
 )
 from tunnelgate.asgi import ASGIApp, Message, Receive, Scope, Send
+from tunnelgate.chain import build_gate
 from tunnelgate.credentials import MAX_LIFETIME, REMEMBERED_TOKENS, UNKNOWN_LIFETIME
+from tunnelgate.materials import gather
 from tunnelgate.reading.bearer import MAX_TOKEN
+from tunnelgate.reading.fault import Fault
 from tunnelgate_app import fetch as fetching
 
 NOW = 1_800_000_000
 HOST = ("host", "docs.example.com")
 STATIC = "static-upstream-token"
 SECRET = "s3cr3t-of-the-client"
+RETRY = 5.0  # seconds
 OWN: Mapping[str, Any] = {
     "client_credentials": {
         "client_id": "gate",
@@ -99,8 +104,10 @@ class Gate:
         credentials: Mapping[str, Any] | None,
         fetch: Fetch | None = None,
         app: ASGIApp | None = None,
+        credential: Credential | None = None,
         **route: Any,
     ) -> None:
+        """``credential`` stands in for what ``credentials`` say, with a clock of its own."""
         self.spy = Spy()
         self.records = Records()
         (folder / "jwks.json").write_bytes(jwks("ES256"))
@@ -119,7 +126,12 @@ class Gate:
                 },
             }
         )
-        self.app = protect(app or self.spy, policy, audit=self.records, fetch=fetch, clock=lambda: NOW)
+        materials = gather(policy, fetch=fetch, audit=self.records)
+        if credential is not None:
+            materials = replace(materials, credentials={"docs.example.com": credential})
+        target = app or self.spy
+        targets = dict.fromkeys(policy.routes, target)
+        self.app = build_gate(policy, targets, target, materials, clock=lambda: NOW)
 
     async def ask(
         self,
@@ -401,15 +413,17 @@ async def test_that_one_caller_is_refused_is_nothing_to_another(tmp_path: Path) 
 async def test_without_an_answer_that_can_be_believed_the_request_is_broken(
     tmp_path: Path, credentials: Mapping[str, Any], answer: Fetched | Exception, detail: str
 ) -> None:
-    gate = Gate(tmp_path, credentials, ScriptedIssuer(answer, issued()).fetch)
+    issuer = ScriptedIssuer(answer, issued())
+    gate = Gate(tmp_path, credentials, issuer.fetch)
 
-    reply = await gate.ask()
-    again = await gate.ask()
+    replies = [await gate.ask() for _ in range(2)]
 
-    assert (reply.status, error_in(reply)) == (503, (-32603, "Temporarily unavailable"))
-    assert gate.records.verdicts == [("broken", Reason.CREDENTIAL_UNAVAILABLE), ("allow", None)]
-    assert gate.records.all[0]["detail"] == detail
-    assert (again.status, gate.authorizations) == (200, [["Bearer upstream-token"]])
+    assert [(each.status, error_in(each)) for each in replies] == [
+        (503, (-32603, "Temporarily unavailable"))
+    ] * 2
+    assert gate.records.verdicts == [("broken", Reason.CREDENTIAL_UNAVAILABLE)] * 2
+    assert [record["detail"] for record in gate.records.all] == [detail] * 2
+    assert (len(issuer.asked), gate.spy.scopes) == (1, [])
 
 
 @pytest.mark.promise("refused-or-broken")
@@ -615,9 +629,9 @@ async def test_when_all_are_gone_nobody_complains_that_there_was_no_token(
     make: Make, answer: Fetched | Exception
 ) -> None:
     complaints = complaints_of_the_loop()
-    issuer = ScriptedIssuer(answer, issued("two"))
+    clock, issuer = Clock(0), ScriptedIssuer(answer, issued("two"))
     issuer.answers.clear()
-    credential = make(issuer, Clock(0))
+    credential = make(issuer, clock)
 
     async with waiting(credential, b"alice") as tasks:
         tasks[0].cancel()
@@ -628,6 +642,7 @@ async def test_when_all_are_gone_nobody_complains_that_there_was_no_token(
     gc.collect()
 
     assert complaints == []
+    clock.now = RETRY
     assert await credential.token_for(b"alice") == "two"
 
 
@@ -659,6 +674,132 @@ async def test_all_who_wait_hear_that_there_is_none(make: Make) -> None:
 
     assert [type(task.exception()) for task in tasks] == [CredentialUnavailable] * 3
     assert len(issuer.asked) == 1
+
+
+# How long there is none.
+
+
+async def outcome_at(credential: Credential, clock: Clock, moment: float, caller: bytes = b"alice") -> str:
+    """Return the token of a caller at a moment, or why there is none."""
+    clock.now = moment
+    try:
+        return await credential.token_for(caller)
+    except (Fault, CredentialUnavailable) as error:
+        return f"{error.reason}"
+
+
+BROKEN = Reason.CREDENTIAL_UNAVAILABLE
+
+
+@pytest.mark.parametrize("make", MAKERS)
+@pytest.mark.promise("bounded")
+@pytest.mark.anyio
+async def test_an_issuer_that_failed_is_asked_again_after_five_seconds(make: Make) -> None:
+    clock, issuer = Clock(0), ScriptedIssuer(OSError("down"), OSError("down"), issued("one"))
+    credential = make(issuer, clock)
+
+    seen = [
+        (await outcome_at(credential, clock, moment), len(issuer.asked))
+        for moment in (0, 0, 4.9, RETRY, 9.9, 2 * RETRY, 2 * RETRY)
+    ]
+
+    assert seen == [(BROKEN, 1)] * 3 + [(BROKEN, 2)] * 2 + [("one", 3)] * 2
+
+
+@pytest.mark.promise("bounded")
+@pytest.mark.anyio
+async def test_a_caller_who_was_refused_is_asked_for_again_after_five_seconds() -> None:
+    clock, issuer = Clock(0), ScriptedIssuer(refused(), issued("one"))
+    credential = exchanged(issuer, clock)
+
+    seen = [(await outcome_at(credential, clock, moment), len(issuer.asked)) for moment in (0, 0, 4.9, RETRY)]
+
+    assert seen == [(Reason.CREDENTIAL_REFUSED, 1)] * 3 + [("one", 2)]
+
+
+@pytest.mark.anyio
+async def test_the_five_seconds_begin_when_the_issuer_has_failed() -> None:
+    clock, issuer = Clock(0), ScriptedIssuer(OSError("down"), issued("one"))
+    issuer.answers.clear()
+    credential = own(issuer, clock)
+
+    async with waiting(credential, b"alice") as tasks:
+        clock.now = 100
+        issuer.answers.set()
+
+    assert isinstance(tasks[0].exception(), CredentialUnavailable)
+    assert await outcome_at(credential, clock, 104.9) == BROKEN
+    assert await outcome_at(credential, clock, 105) == "one"
+
+
+@pytest.mark.anyio
+async def test_what_was_said_of_one_caller_is_not_held_against_another() -> None:
+    clock, issuer = Clock(0), ScriptedIssuer(refused(), OSError("down"), issued("for-carol"))
+    credential = exchanged(issuer, clock)
+
+    seen = [await outcome_at(credential, clock, 0, caller) for caller in (b"alice", b"bob", b"carol")]
+    again = [await outcome_at(credential, clock, 1, caller) for caller in (b"alice", b"bob", b"carol")]
+
+    assert seen == again == [Reason.CREDENTIAL_REFUSED, BROKEN, "for-carol"]
+    assert len(issuer.asked) == 3
+
+
+@pytest.mark.parametrize("make", MAKERS)
+@pytest.mark.anyio
+async def test_a_failure_is_forgotten_with_the_next_token(make: Make) -> None:
+    clock = Clock(0)
+    issuer = ScriptedIssuer(OSError("down"), issued("one", expires_in=1), issued("two"))
+    credential = make(issuer, clock)
+
+    seen = [await outcome_at(credential, clock, moment) for moment in (0, RETRY, RETRY + 1)]
+
+    assert seen == [BROKEN, "one", "two"]
+
+
+@pytest.mark.promise("bounded")
+@pytest.mark.anyio
+async def test_the_failures_of_so_many_callers_are_remembered_and_no_more() -> None:
+    clock, issuer = Clock(0), ScriptedIssuer(refused())
+    credential = exchanged(issuer, clock)
+    callers = [b"caller-%d" % each for each in range(REMEMBERED_TOKENS + 1)]
+
+    for caller in callers:
+        await outcome_at(credential, clock, 0, caller)
+    asked = len(issuer.asked)
+    for caller in callers[1:]:
+        await outcome_at(credential, clock, 0, caller)
+    assert len(issuer.asked) == asked == REMEMBERED_TOKENS + 1
+
+    await outcome_at(credential, clock, 0, callers[0])
+    assert len(issuer.asked) == asked + 1
+
+
+@pytest.mark.anyio
+async def test_a_caller_who_is_refused_again_is_the_newest_of_the_refused() -> None:
+    clock, issuer = Clock(0), ScriptedIssuer(refused())
+    credential = exchanged(issuer, clock)
+    for each in range(REMEMBERED_TOKENS):
+        await outcome_at(credential, clock, 0, b"caller-%d" % each)
+    await outcome_at(credential, clock, RETRY, b"caller-0")
+
+    await outcome_at(credential, clock, RETRY, b"one more")
+    asked = len(issuer.asked)
+    await outcome_at(credential, clock, RETRY, b"caller-0")
+
+    assert len(issuer.asked) == asked
+
+
+@pytest.mark.parametrize("make", MAKERS)
+@pytest.mark.anyio
+async def test_a_failure_that_is_remembered_grows_no_longer_with_each_request(make: Make) -> None:
+    credential, depths = make(ScriptedIssuer(OSError("down")), Clock(0)), list[int]()
+
+    for _ in range(3):
+        with pytest.raises(CredentialUnavailable) as caught:
+            await credential.token_for(b"alice")
+        depths.append(len(list(traceback.walk_tb(caught.value.__traceback__))))
+
+    assert depths[1] == depths[2]
 
 
 @pytest.mark.promise("bounded")
@@ -697,20 +838,87 @@ class Refusing(Spy):
         await super().__call__(scope, receive, send)
 
 
-@pytest.mark.parametrize("credentials", FETCHED)
+async def statuses_at(gate: Gate, clock: Clock, *moments: float) -> list[int]:
+    statuses: list[int] = []
+    for clock.now in moments:
+        statuses.append((await gate.ask()).status)
+    return statuses
+
+
+@pytest.mark.parametrize("make", MAKERS)
 @pytest.mark.promise("own-credentials")
 @pytest.mark.anyio
 async def test_a_token_that_the_application_refuses_is_fetched_anew_for_the_next_request(
+    tmp_path: Path, make: Make
+) -> None:
+    clock, issuer = Clock(0), ScriptedIssuer(issued("revoked"), issued("good"))
+    app = Refusing("revoked")
+    gate = Gate(tmp_path, None, app=app, credential=make(issuer, clock))
+
+    before = await statuses_at(gate, clock, 0, 4.9)
+    app.taken = "good"
+    after = await statuses_at(gate, clock, RETRY, RETRY, 100)
+
+    assert (before, after) == ([200, 200], [502, 200, 200])
+    assert len(issuer.asked) == 2
+    assert gate.records.verdicts == [("allow", None)] * 5
+
+
+@pytest.mark.parametrize("credentials", FETCHED)
+@pytest.mark.promise("bounded")
+@pytest.mark.anyio
+async def test_an_application_that_refuses_every_token_does_not_make_the_gate_fetch_one_a_request(
     tmp_path: Path, credentials: Mapping[str, Any]
 ) -> None:
-    issuer = ScriptedIssuer(issued("revoked"), issued("good"))
-    gate = Gate(tmp_path, credentials, issuer.fetch, Refusing("good"))
+    issuer = ScriptedIssuer(issued("one"), issued("two"))
+    gate = Gate(tmp_path, credentials, issuer.fetch, Refusing("another"))
 
-    statuses = [(await gate.ask()).status for _ in range(3)]
+    statuses = [(await gate.ask()).status for _ in range(10)]
 
-    assert statuses == [502, 200, 200]
-    assert len(issuer.asked) == 2
-    assert gate.records.verdicts == [("allow", None)] * 3
+    assert statuses == [502] * 10
+    assert len(issuer.asked) == 1
+
+
+@pytest.mark.parametrize("make", MAKERS)
+@pytest.mark.promise("bounded")
+@pytest.mark.anyio
+async def test_where_every_token_is_refused_one_is_fetched_in_five_seconds(
+    tmp_path: Path, make: Make
+) -> None:
+    clock, issuer = Clock(0), ScriptedIssuer(issued("one"), issued("two"), issued("three"))
+    gate = Gate(tmp_path, None, app=Refusing("another"), credential=make(issuer, clock))
+
+    asked: list[int] = []
+    for moment in (0, 4.9, 5, 5, 9.9, 10, 10):
+        assert await statuses_at(gate, clock, moment) == [502]
+        asked.append(len(issuer.asked))
+
+    assert asked == [1, 1, 1, 2, 2, 2, 3]
+
+
+@pytest.mark.anyio
+async def test_the_five_seconds_of_a_token_begin_when_it_is_there() -> None:
+    clock, issuer = Clock(0), ScriptedIssuer(issued("one"), issued("two"))
+    issuer.answers.clear()
+    credential = own(issuer, clock)
+    async with waiting(credential, b"alice"):
+        clock.now = 60
+        issuer.answers.set()
+
+    clock.now = 64.9
+    credential.forget(b"alice", "one")
+    kept = await credential.token_for(b"alice")
+    clock.now = 65
+    credential.forget(b"alice", "one")
+
+    assert (kept, await credential.token_for(b"alice")) == ("one", "two")
+
+
+@pytest.mark.parametrize("make", MAKERS)
+def test_a_refusal_of_a_token_that_there_never_was_is_nothing(make: Make) -> None:
+    credential = make(ScriptedIssuer(issued()), Clock(0))
+
+    credential.forget(b"alice", "upstream-token")
 
 
 @pytest.mark.promise("era-kept")
@@ -740,9 +948,12 @@ async def test_any_other_answer_is_about_the_request_and_the_token_is_kept(
 
 @pytest.mark.anyio
 async def test_a_refused_token_of_one_caller_costs_no_other_its_own(tmp_path: Path) -> None:
-    issuer = ScriptedIssuer(issued("for-alice"), issued("for-bob"), issued("again"))
-    gate = Gate(tmp_path, EXCHANGE, issuer.fetch, Refusing("for-bob"))
+    clock, issuer = Clock(0), ScriptedIssuer(issued("for-alice"), issued("for-bob"), issued("again"))
+    gate = Gate(tmp_path, None, app=Refusing("for-bob"), credential=exchanged(issuer, clock))
+    for subject in ("alice", "bob"):
+        await gate.ask(subject)
 
+    clock.now = RETRY
     statuses = [(await gate.ask(subject)).status for subject in ("alice", "bob", "alice", "bob")]
 
     assert statuses == [502, 200, 502, 200]
@@ -775,11 +986,13 @@ class Slow:
 @pytest.mark.anyio
 async def test_a_late_refusal_of_an_old_token_forgets_no_newer_one(tmp_path: Path) -> None:
     issuer, app = ScriptedIssuer(issued("revoked"), issued("good"), issued("needless")), Slow()
-    gate = Gate(tmp_path, OWN, issuer.fetch, app)
+    clock = Clock(0)
+    gate = Gate(tmp_path, None, app=app, credential=own(issuer, clock))
 
     late = asyncio.create_task(gate.ask())
     await app.is_there.wait()
-    before = [(await gate.ask()).status for _ in range(2)]
+    before = await statuses_at(gate, clock, RETRY, RETRY)
+    clock.now = 2 * RETRY
     app.answers.set()
     after = [(await late).status, (await gate.ask()).status]
 
@@ -1023,13 +1236,13 @@ def test_over_sockets_an_issuer_that_does_not_answer_in_time_lets_nothing_pass(
     with serve(issuer) as token_port:
         gate = Gate(tmp_path, over_http(kind, token_port), fetching.fetch)
         with serve(gate.app) as port:
-            hanging = ask_over_http(port)[0]
-            issuer.hangs.clear()
-            answering = ask_over_http(port)[0]
+            statuses = [ask_over_http(port)[0] for _ in range(2)]
 
-    assert (hanging, answering) == (503, 200)
-    assert gate.records.verdicts == [("broken", Reason.CREDENTIAL_UNAVAILABLE), ("allow", None)]
-    assert "no whole answer within 0.5 seconds" in gate.records.all[0]["detail"]
+    assert statuses == [503, 503]
+    assert (len(issuer.asked), gate.spy.scopes) == (1, [])
+    assert gate.records.verdicts == [("broken", Reason.CREDENTIAL_UNAVAILABLE)] * 2
+    for record in gate.records.all:
+        assert "no whole answer within 0.5 seconds" in record["detail"]
 
 
 @pytest.mark.parametrize("kind", ["client_credentials", "token_exchange"])

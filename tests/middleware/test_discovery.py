@@ -201,6 +201,10 @@ async def test_the_first_document_decides_and_the_later_ones_are_not_asked_for()
             id="an object with a member twice",
         ),
         pytest.param(page(b'{"a":' * 200 + b"1" + b"}" * 200), id="an object without end"),
+        pytest.param(page(b"{}"), id="an empty object"),
+        pytest.param(page(b'{"error":"not_found"}'), id="an error with status 200"),
+        pytest.param(metadata(None, jwks_uri=f"{JWKS}/other"), id="an object that names no issuer"),
+        pytest.param(page(b'{"Issuer":"https://evil.example"}'), id="an object with another member"),
     ],
 )
 @pytest.mark.anyio
@@ -234,6 +238,18 @@ async def test_trouble_at_one_place_ends_the_search(
     ]
 
 
+@pytest.mark.promise("keys-follow-issuer")
+@pytest.mark.anyio
+async def test_an_object_that_names_no_issuer_is_used_nowhere(caplog: pytest.LogCaptureFixture) -> None:
+    web = Web(dict.fromkeys([OAUTH, OPENID, APPENDED], metadata(None)))
+
+    assert await web.reason() == f"no metadata of {TENANT}"
+    assert web.asked == [OAUTH, OPENID, APPENDED]
+    assert [each.getMessage() for each in caplog.records] == [
+        f"metadata of {TENANT}: none at {OAUTH}, {OPENID}, {APPENDED}"
+    ]
+
+
 @pytest.mark.anyio
 async def test_where_there_is_nothing_at_all_the_log_names_every_place(
     caplog: pytest.LogCaptureFixture,
@@ -260,7 +276,7 @@ async def test_where_there_is_nothing_at_all_the_log_names_every_place(
         pytest.param(f"{TENANT} ", id="a space more"),
         pytest.param(f"{TENANT}\u0000", id="a NUL more"),
         pytest.param("", id="nothing"),
-        pytest.param(None, id="no issuer at all"),
+        pytest.param(False, id="false"),
         pytest.param([TENANT], id="a list with it"),
         pytest.param({"": TENANT}, id="an object with it"),
         pytest.param(True, id="true"),

@@ -1,5 +1,6 @@
 from collections.abc import Callable
-from dataclasses import FrozenInstanceError
+from dataclasses import FrozenInstanceError, replace
+from typing import Any, cast
 
 import pytest
 from starlette.datastructures import MutableHeaders
@@ -210,7 +211,7 @@ def test_an_application_behind_the_gate_sees_the_principal_and_nothing_else_of_t
 
     target = without_exchange(scope, [(b"host", b"docs.example.com")])
 
-    assert principal_of(target) is ALICE
+    assert principal_of(target) == ALICE
     assert target["headers"] == [(b"host", b"docs.example.com")]
     assert exchange not in target.values()
 
@@ -241,7 +242,30 @@ def test_between_the_layers_the_principal_is_the_one_that_was_found_so_far() -> 
 
     assert principal_of(scope) is None
     exchange.principal = ALICE
-    assert principal_of(scope) is ALICE
+    assert principal_of(scope) == ALICE
+
+
+@pytest.mark.parametrize(
+    "is_behind", [pytest.param(False, id="a layer"), pytest.param(True, id="the application")]
+)
+@pytest.mark.promise("token-for-this-server")
+def test_who_is_told_who_asks_cannot_change_the_claims_that_the_next_request_is_judged_by(
+    *, is_behind: bool
+) -> None:
+    claims = {"sub": "alice", "groups": ["readers"], "address": {"country": "AT"}}
+    scope = http_scope()
+    exchange_of(scope).principal = replace(ALICE, claims=claims)
+    told = principal_of(without_exchange(scope, []) if is_behind else scope)
+    assert told is not None
+
+    cast("dict[str, Any]", told.claims)["sub"] = "bob"
+    told.claims["groups"].append("admins")
+    told.claims["address"].clear()
+
+    assert claims == {"sub": "alice", "groups": ["readers"], "address": {"country": "AT"}}
+    again = principal_of(scope)
+    assert again is not None
+    assert again.claims == claims
 
 
 @pytest.mark.anyio

@@ -353,6 +353,21 @@ async def test_a_token_of_each_supported_algorithm_passes_where_its_issuer_is_tr
     assert await subject_of(token, public(algorithm), algorithm) == "alice"
 
 
+@pytest.mark.parametrize(
+    "members",
+    [
+        pytest.param({"x": 1}, id="a number"),
+        pytest.param({"nonce": "n", "url": "https://x", "x5t": "YQ", "x5t#S256": "YQ"}, id="texts"),
+        pytest.param({"x": None, "y": [1, {"z": 2}], "": True}, id="anything"),
+    ],
+)
+@pytest.mark.anyio
+async def test_members_of_a_header_that_nobody_knows_are_ignored(members: dict[str, Any]) -> None:
+    header = orjson.dumps({**orjson.loads(header_of("ES256", "ES256")), **members})
+
+    assert await subject_of(sign(header, CLAIMS, "ES256"), public("ES256"), "ES256") == "alice"
+
+
 MOST_SHOWN = 500  # characters of one line
 
 

@@ -56,6 +56,18 @@ class Source:
             await checkpoint()
 
 
+class Rotating(Source):
+    """Answers with the value that was there when it was asked, however long that takes."""
+
+    async def load(self) -> str:
+        value = self.value
+        assert isinstance(value, str)
+        self.loads += 1
+        self.was_asked.set()
+        await self.answers.wait()
+        return value
+
+
 @pytest.mark.parametrize(
     "bounds",
     [
@@ -119,33 +131,149 @@ async def test_nobody_waits_for_a_value_that_is_loaded_before_it_is_old() -> Non
     source.hang()
 
     async with asyncio.timeout(LIMIT):
-        got = [await source.get_at(moment) for moment in (451, 600, 601, 3600)]
+        got = [await source.get_at(moment) for moment in (451, 599, 600)]
     await source.finish()
 
-    assert got == ["first"] * 4
+    assert got == ["first"] * 3
     assert source.loads == 2
 
 
+@pytest.mark.parametrize(
+    "begun", [pytest.param(451, id="before it was old"), pytest.param(601, id="when it was old already")]
+)
+@pytest.mark.promise("keys-follow-issuer")
 @pytest.mark.anyio
-async def test_past_its_age_one_waits_and_past_the_bound_everybody() -> None:
+async def test_past_its_age_everybody_waits_while_the_source_is_asked(begun: float) -> None:
     source = Source()
     await source.get_at(0)
     source.value = "second"
     source.hang()
 
-    leader = asyncio.create_task(source.get_at(601))
+    leader = asyncio.create_task(source.get_at(begun))
     await source.was_asked.wait()
-    async with asyncio.timeout(LIMIT):
-        beside = await source.get_at(3600)
-    late = [asyncio.create_task(source.get_at(3600.5)) for _ in range(10)]
+    late = [asyncio.create_task(source.get_at(moment)) for moment in (601, 602, 3600, 3600.5)]
     await checkpoint()
-    waited = [not task.done() for task in (leader, *late)]
+    waited = [not task.done() for task in late]
     source.answers.set()
 
-    assert beside == "first"
-    assert waited == [True] * 11
-    assert [await task for task in (leader, *late)] == ["second"] * 11
+    assert waited == [True] * 4
+    assert [await task for task in late] == ["second"] * 4
+    assert await leader == ("first" if begun < MAX_AGE else "second")
     assert source.loads == 2
+
+
+@pytest.mark.promise("keys-follow-issuer")
+@pytest.mark.anyio
+async def test_past_its_age_nobody_waits_beside_who_asks_again_after_a_failure() -> None:
+    source = Source()
+    await source.get_at(0)
+    source.value = DOWN
+    await source.get_at(601)
+    source.hang()
+
+    leader = asyncio.create_task(source.get_at(607))
+    await source.was_asked.wait()
+    async with asyncio.timeout(LIMIT):
+        beside = [await source.get_at(moment) for moment in (607, 3600)]
+    beyond = asyncio.create_task(source.get_at(3600.5))
+    await checkpoint()
+    waited = [not task.done() for task in (leader, beyond)]
+    source.value = "second"
+    source.answers.set()
+
+    assert beside == ["first"] * 2
+    assert waited == [True] * 2
+    assert (await leader, await beyond) == ("second", "second")
+    assert source.loads == 3
+
+
+@pytest.mark.parametrize(
+    "failure", [pytest.param(DOWN, id="down"), pytest.param(ValueError("odd"), id="odd")]
+)
+@pytest.mark.anyio
+async def test_who_waited_in_vain_past_its_age_gets_the_last_value_when_the_source_is(
+    failure: Exception,
+) -> None:
+    source = Source()
+    await source.get_at(0)
+    source.hang()
+    tasks = [asyncio.create_task(source.get_at(moment)) for moment in (601, 602, 3600)]
+    await source.was_asked.wait()
+
+    source.value = failure
+    source.answers.set()
+
+    assert [await task for task in tasks] == ["first"] * 3
+    assert source.loads == 2
+
+
+@pytest.mark.promise("keys-follow-issuer")
+@pytest.mark.anyio
+async def test_who_joins_a_question_that_began_before_there_was_what_is_wanted_asks_once_more() -> None:
+    source = Rotating()
+    await source.get_at(0)
+    source.hang()
+    for_age = asyncio.create_task(source.get_at(601))
+    await source.was_asked.wait()
+    source.value = "second"
+
+    joined = [asyncio.create_task(source.get_at(601, "second")) for _ in range(10)]
+    await checkpoint()
+    source.answers.set()
+
+    assert await for_age == "first"
+    assert [await task for task in joined] == ["second"] * 10
+    assert source.loads == 3
+
+
+@pytest.mark.anyio
+async def test_who_joins_the_very_first_question_asks_once_more_for_what_is_not_in_its_answer() -> None:
+    source = Rotating()
+    source.hang()
+    first = asyncio.create_task(source.get_at(0))
+    await source.was_asked.wait()
+    source.value = "second"
+
+    joined = [asyncio.create_task(source.get_at(0, "second")) for _ in range(10)]
+    await checkpoint()
+    source.answers.set()
+
+    assert await first == "first"
+    assert [await task for task in joined] == ["second"] * 10
+    assert source.loads == 2
+
+
+@pytest.mark.promise("bounded")
+@pytest.mark.anyio
+async def test_who_joins_a_question_asks_once_more_and_not_again_and_again() -> None:
+    source = Rotating()
+    await source.get_at(0)
+    source.hang()
+    for_age = asyncio.create_task(source.get_at(601))
+    await source.was_asked.wait()
+
+    joined = [asyncio.create_task(source.get_at(601, "never")) for _ in range(10)]
+    await checkpoint()
+    source.answers.set()
+
+    assert [await task for task in (for_age, *joined)] == ["first"] * 11
+    assert source.loads == 3
+
+
+@pytest.mark.promise("bounded")
+@pytest.mark.anyio
+async def test_who_joins_a_question_that_fails_does_not_ask_at_once_again() -> None:
+    source = Source(DOWN)
+    source.hang()
+    first = asyncio.create_task(source.get_at(0))
+    await source.was_asked.wait()
+
+    joined = [asyncio.create_task(source.get_at(0, "second")) for _ in range(10)]
+    await checkpoint()
+    source.answers.set()
+
+    assert [await task for task in (first, *joined)] == [None] * 11
+    assert source.loads == 1
 
 
 @pytest.mark.promise("keys-follow-issuer")

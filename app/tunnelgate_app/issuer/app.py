@@ -26,7 +26,7 @@ from tunnelgate_app.issuer.endpoints import INTROSPECTION_METHODS, REVOCATION_ME
 from tunnelgate_app.issuer.forms import read_object
 from tunnelgate_app.issuer.grants import CHALLENGE_METHOD
 from tunnelgate_app.issuer.ledger import Ledger
-from tunnelgate_app.issuer.loopback import LoopbackOnly
+from tunnelgate_app.issuer.loopback import LoopbackOnly, check_issuer
 from tunnelgate_app.issuer.messages import Reply
 from tunnelgate_app.issuer.resources import Options, Resources
 from tunnelgate_app.issuer.routing import json_endpoint, open_route, read_client_request
@@ -76,12 +76,13 @@ def create_app(
     The client with ``client_id`` and ``client_secret`` asks for itself, and about tokens; others
     register, or are described at the URL that is their name, which ``fetch`` gets. ``users`` are
     whom the login page offers. Access tokens are good for ``token_lifetime`` seconds.
-    Raises :class:`OSError` when the key cannot be read, and :class:`ValueError` for names that no
-    user or resource can have.
+    Raises :class:`OSError` when the key cannot be read, and :class:`ValueError` for an issuer that
+    is no name of this machine, for names that no user or resource can have, and for a lifetime
+    that is no whole number of seconds.
     """
-    for user in users:
-        if USER.fullmatch(user) is None or user == client_id:
-            raise ValueError(f"users: {user!r} cannot be the name of a user")
+    check_issuer(issuer)
+    _check_users(users, client_id)
+    _check_lifetime(token_lifetime)
     key = SigningKey.from_file(Path(key_file))
     offered = Resources(resources)
     ledger = Ledger(token_lifetime, clock)
@@ -132,6 +133,19 @@ def create_app(
         Route(INTROSPECT_PATH, json_endpoint(introspect), methods=["POST"]),
     ]
     return LoopbackOnly(Starlette(routes=routes))
+
+
+def _check_users(users: Sequence[str], client_id: str) -> None:
+    if isinstance(users, str) or not users:
+        raise ValueError(f"users: {users!r} is not a list of names")
+    for user in users:
+        if USER.fullmatch(user) is None or user == client_id:
+            raise ValueError(f"users: {user!r} cannot be the name of a user")
+
+
+def _check_lifetime(seconds: object) -> None:  # whatever a configuration holds
+    if isinstance(seconds, bool) or not isinstance(seconds, int) or seconds < 1:
+        raise ValueError(f"token_lifetime: {seconds!r} is not a whole number of seconds")
 
 
 def _metadata(issuer: str, resources: Resources) -> dict[str, Any]:

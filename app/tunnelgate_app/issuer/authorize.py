@@ -23,6 +23,7 @@ from tunnelgate_app.issuer.server import DevelopmentServer
 from tunnelgate_app.issuer.tokens import User
 
 USER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@+\-]{0,63}")
+_NO_SCOPE = "Tick a scope, or deny."
 _NO_REQUEST = "The request cannot be read: a parameter stands twice, or is no text."
 
 
@@ -77,7 +78,7 @@ class AuthorizationEndpoint:
         user = form.get("other", "").strip() or form.get("user", "")
         asked = grant.request.scope.split()
         chosen = [scope for scope in asked if scope in form.get("scope", "").split()]
-        fault = self._fault_of(user) or ("Tick a scope, or deny." if asked and not chosen else "")
+        fault = self._fault_of(user) or (_NO_SCOPE if asked and not chosen else "")
         if fault:
             return self._page(grant, fields, sealed, form=form, ticked=chosen, fault=fault)
         return _redirect(self._server.decide(_request({**fields, "scope": " ".join(chosen)}), User(user)))
@@ -97,7 +98,10 @@ class AuthorizationEndpoint:
 
     def _fault_of(self, user: str) -> str:
         if USER.fullmatch(user) is None:
-            return "Choose a user, or write a name of letters, digits, dots, dashes, plus signs and @."
+            return (
+                "Choose a user, or write a name of letters, digits and . _ - + @, "
+                "the first a letter or a digit."
+            )
         return f"{user} is the name of a client. Choose another one." if user == self._reserved else ""
 
     def _page(
@@ -130,6 +134,7 @@ class AuthorizationEndpoint:
                 user=form.get("user", ""),
                 other=form.get("other", ""),
                 fault=fault,
+                is_about_user=fault != _NO_SCOPE,
             )
         status = HTTPStatus.BAD_REQUEST if fault else HTTPStatus.OK
         return HTMLResponse(question.html(), status, page_headers(grant.redirect_uri))

@@ -6,6 +6,7 @@ pydantic's business here, and the protocol around it Authlib's.
 Specification: RFC 7591 section 2, OpenID Connect Registration section 2 for ``application_type``.
 """
 
+import re
 import unicodedata
 from typing import Annotated, Any, Literal
 
@@ -16,6 +17,8 @@ from tunnelgate_app.issuer.redirects import check_redirect_uri
 MAX_REDIRECT_URIS = 20
 GRANT_TYPES = ("authorization_code", "refresh_token")
 _MAX_NAME = 100
+_BLANK = frozenset("\u115f\u1160\u2800\u3164\uffa0")  # letters and a symbol without a shape
+_STACKED = re.compile("[\u0300-\u036f\u0483-\u0489\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff\ufe20-\ufe2f]{3}")
 
 AuthenticationMethod = Literal["none", "client_secret_basic", "client_secret_post"]
 
@@ -23,6 +26,8 @@ AuthenticationMethod = Literal["none", "client_secret_basic", "client_secret_pos
 def _name(name: str | None) -> str | None:
     if name is not None and any(unicodedata.category(each).startswith("C") for each in name):
         raise ValueError("has characters that cannot be seen")
+    if name is not None and (_BLANK & set(name) or _STACKED.search(unicodedata.normalize("NFC", name))):
+        raise ValueError("has characters that cannot be seen, or that cover others")
     return name
 
 

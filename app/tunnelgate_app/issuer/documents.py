@@ -17,6 +17,7 @@ from tunnelgate_app.issuer.redirects import is_loopback_host
 from tunnelgate_app.issuer.stores import Clock, Store
 
 MAX_DOCUMENTS = 100
+MAX_FETCHES = 8  # at a time
 MAX_DOCUMENT = 32 * 1024  # octets
 DOCUMENT_LIFETIME = 60  # seconds; who develops a client changes its document often
 _MAX_URL = 500
@@ -32,6 +33,7 @@ class ClientDocuments:
 
     def __init__(self, fetch: Fetch, clock: Clock) -> None:
         self._fetch = fetch
+        self._asked = 0
         self._documents: Store[ClientMetadata] = Store(
             limit=MAX_DOCUMENTS, lifetime=DOCUMENT_LIFETIME, clock=clock
         )
@@ -64,10 +66,15 @@ class ClientDocuments:
         """Fetch the document at ``url`` unless it is at hand; raises :class:`DocumentError`."""
         if self._documents.get(url) is not None:
             return
+        if self._asked >= MAX_FETCHES:  # anybody may name any URL here
+            raise DocumentError(f"{url} cannot be fetched now: too many others are")
+        self._asked += 1
         try:
             fetched = await self._fetch(url)
         except OSError as error:
             raise DocumentError(f"{url} cannot be fetched: {error}") from None
+        finally:
+            self._asked -= 1
         self._documents.put(url, _read(url, fetched))
 
     def find(self, url: str) -> ClientMetadata | None:

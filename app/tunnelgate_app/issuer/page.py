@@ -43,11 +43,14 @@ class Question:
     user: str
     other: str = ""
     fault: str = ""
+    is_about_user: bool = False
 
     def html(self) -> str:
         """Return the page."""
         name = f"<bdi>{escape(self.client_name)}</bdi>" if self.client_name else "a client without a name"
         claim = '<p class="hint">It chose this name itself.</p>\n' if self.client_name else ""
+        described_by = "fault other-hint" if self.is_about_user else "other-hint"
+        invalid = ' aria-invalid="true" autofocus' if self.is_about_user and self.other else ""
         fault = f'<p class="error" role="alert" id="fault">{escape(self.fault)}</p>' if self.fault else ""
         return _document(
             "Sign in",
@@ -67,7 +70,7 @@ class Question:
 <label class="other" for="other">Somebody else
 <span class="hint" id="other-hint">A name written here is used instead of the choice above.</span></label>
 <input type="text" id="other" name="other" maxlength="64" value="{escape(self.other)}"
- aria-describedby="other-hint" autocapitalize="none" spellcheck="false">
+ aria-describedby="{described_by}"{invalid} autocapitalize="none" spellcheck="false">
 </fieldset>
 {self._scopes()}
 <div class="actions">

@@ -34,9 +34,19 @@ def check_redirect_uri(uri: str) -> str:
         return uri
     if web["port"] is not None and not 0 < int(web["port"]) <= _MAX_PORT:
         raise ValueError("has no such port")
+    if web["host"].startswith("[") and not _is_ipv6(web["host"][1:-1]):
+        raise ValueError("has no such host")
     if web["scheme"] == "http" and not is_loopback_host(web["host"]):
         raise ValueError("is http, which only this machine may have")
     return uri
+
+
+def _is_ipv6(host: str) -> bool:
+    try:
+        ipaddress.IPv6Address(host)
+    except ValueError:
+        return False
+    return True
 
 
 def is_loopback_host(host: str) -> bool:
@@ -79,10 +89,9 @@ def host_of(uri: str) -> str:
 
 
 def source_of(uri: str) -> str:
-    """Return the source of a Content Security Policy that a redirect to ``uri`` needs."""
+    """Return the sources of a Content Security Policy that a redirect to ``uri`` needs.
+
+    Browsers hold every further redirect to them as well, and clients go on to a page of theirs.
+    """
     web = _WEB.fullmatch(uri)
-    if web is None:
-        return f"{uri.partition(':')[0]}:"
-    if web["host"].startswith("["):
-        return f"{web['scheme']}:"  # the grammar of sources has no IPv6 addresses
-    return f"{web['scheme']}://{host_of(uri)}"
+    return "http: https:" if web else f"{uri.partition(':')[0]}:"

@@ -1,5 +1,6 @@
 """Routes of the endpoints that speak JSON, and of those that pages of other origins may use."""
 
+import logging
 from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 
@@ -12,6 +13,8 @@ from tunnelgate_app.issuer.clients import ClientRegistry
 from tunnelgate_app.issuer.documents import DocumentError
 from tunnelgate_app.issuer.forms import BodyTooLargeError, read_form
 from tunnelgate_app.issuer.messages import ClientRequest, Reply
+
+logger = logging.getLogger("tunnelgate.issuer")
 
 _INVALID = {"error": "invalid_request"}
 _NO_STORE = {"cache-control": "no-store"}
@@ -39,7 +42,9 @@ def json_endpoint(answer: Answer) -> Callable[[Request], Awaitable[Response]]:
         except BodyTooLargeError:
             return JSONResponse(_INVALID, HTTPStatus.REQUEST_ENTITY_TOO_LARGE, _NO_STORE)
         except DocumentError as error:
-            body = {"error": "invalid_client", "error_description": str(error)}
+            # Pages of any origin may read this answer; what can be reached from here is not theirs to know.
+            logger.info("development issuer: %s", error)
+            body = {"error": "invalid_client", "error_description": "The client's document cannot be used."}
             return JSONResponse(body, HTTPStatus.UNAUTHORIZED, _NO_STORE)
         except ValueError:
             return JSONResponse(_INVALID, HTTPStatus.BAD_REQUEST, _NO_STORE)

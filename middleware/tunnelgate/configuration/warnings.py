@@ -10,9 +10,23 @@ from tunnelgate.configuration.routes import Route
 from tunnelgate.tokens import ACCESS_TOKEN_TYPE
 
 
-def warnings_of(oauth: OAuth | None, routes: Mapping[str, Route]) -> tuple[str, ...]:
-    """Return each as a sentence that begins with a path."""
-    return (*_of_issuers(oauth), *_of_routes(routes))
+def warnings_of(
+    oauth: OAuth | None, routes: Mapping[str, Route], resources: Mapping[str, str]
+) -> tuple[str, ...]:
+    """Return each as a sentence that begins with a path.
+
+    ``resources`` are what tokens are made for, by the names of their routes.
+    """
+    return (*_of_issuers(oauth), *_of_routes(routes), *_of_resources(resources))
+
+
+def _of_resources(resources: Mapping[str, str]) -> Iterator[str]:
+    owners: dict[str, str] = {}
+    for name, resource in resources.items():
+        owner = owners.setdefault(resource, name)
+        if owner != name:
+            path = path_of(("routes", name, "resource"))
+            yield f"{path}: is that of {path_of(('routes', owner))}, so a token for one passes at the other"
 
 
 def _of_issuers(oauth: OAuth | None) -> Iterator[str]:

@@ -18,9 +18,10 @@ from tunnelgate.verdict import Reason
 MAX_TOKEN = 8192  # octets; an access token with many roles stays below half of it
 _CREDENTIALS = re.compile(rb"(bearer|dpop) ([A-Za-z0-9\-._~+/]+=*)", re.IGNORECASE)
 _SEGMENTS = 3  # RFC 7515 section 3.1: header, payload, signature
+_HEADER = b"eyJ"  # `{"` in base64url
 _MAX_KEY_ID = 256
 # A key that the token brings along proves nothing, and no critical extension is implemented.
-_FORBIDDEN = ("b64", "crit", "cty", "jku", "jwk", "x5c", "x5t", "x5t#S256", "x5u", "zip")
+_FORBIDDEN = ("b64", "crit", "cty", "jku", "jwk", "x5c", "x5u", "zip")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,9 +58,9 @@ def read_credentials(value: bytes) -> Credentials:
     return Credentials(match[1].lower().decode("ascii"), match[2])
 
 
-def has_jwt_form(token: bytes) -> bool:
-    """Return whether a token has the three segments of a JWS in compact form."""
-    return token.count(b".") == _SEGMENTS - 1
+def is_jose(token: bytes) -> bool:
+    """Return whether a token has the segments of a JWS or of a JWE, or begins with the header of one."""
+    return token.count(b".") in (2, 4) or token.startswith(_HEADER)
 
 
 def read_jwt(token: bytes) -> UnverifiedToken:

@@ -87,7 +87,7 @@ async def test_the_metadata_is_that_of_the_specification_and_says_development(
 @pytest.mark.anyio
 async def test_two_libraries_can_read_the_metadata_and_find_nothing_wrong(key_file: Path) -> None:
     app = create_app(
-        issuer="https://login.example.com",
+        issuer="https://login.localhost",
         key_file=key_file,
         client_id="demo",
         client_secret="s3cret",
@@ -97,7 +97,7 @@ async def test_two_libraries_can_read_the_metadata_and_find_nothing_wrong(key_fi
 
     rfc8414.AuthorizationServerMetadata(orjson.loads(document)).validate()
     metadata = OAuthMetadata.model_validate_json(document)
-    assert str(metadata.issuer) == "https://login.example.com"
+    assert str(metadata.issuer) == "https://login.localhost"
 
 
 @pytest.mark.promise("development-only")
@@ -209,6 +209,13 @@ async def test_a_client_in_a_browser_may_use_what_every_client_may(issuer: ASGIA
         pytest.param({"users": ["alice", "demo"]}, "'demo' cannot be", id="a user like the client"),
         pytest.param({"users": ["a b"]}, "'a b' cannot be", id="a user of two words"),
         pytest.param({"users": [""]}, "'' cannot be", id="a user without a name"),
+        pytest.param({"users": []}, "[] is not a list of names", id="no users"),
+        pytest.param({"users": "alice"}, "'alice' is not a list of names", id="a text of one user"),
+        pytest.param({"token_lifetime": 0}, "0 is not a whole number", id="tokens that never live"),
+        pytest.param({"token_lifetime": -1}, "-1 is not a whole number", id="tokens of the past"),
+        pytest.param({"token_lifetime": 1.5}, "1.5 is not a whole number", id="half a second"),
+        pytest.param({"token_lifetime": "60"}, "'60' is not a whole number", id="a text of seconds"),
+        pytest.param({"token_lifetime": True}, "True is not a whole number", id="a word for seconds"),
         pytest.param({"resources": {DOCS: {"token": "jwt"}}}, f"{DOCS}: token: ", id="an unknown setting"),
         pytest.param({"resources": {DOCS: {"tokens": "x"}}}, f"{DOCS}: tokens: ", id="unknown tokens"),
         pytest.param({"resources": {DOCS: "docs:read"}}, f"{DOCS}: scopes: ", id="a text for a list"),
@@ -221,11 +228,78 @@ def test_what_no_issuer_can_have_is_refused_with_a_sentence(
 ) -> None:
     usual: dict[str, Any] = {"client_id": "demo", "client_secret": "s3cret", "resources": RESOURCES}
 
-    with pytest.raises(ValueError, match=r"^(users|resources)") as refused:
+    with pytest.raises(ValueError, match=r"^(users|resources|token_lifetime)") as refused:
         create_app(issuer=ISSUER, key_file=key_file, **{**usual, **options})
 
     assert sentence in str(refused.value)
     assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "sentence"),
+    [
+        pytest.param(
+            "https://login.example.com", "is not a name of this machine", id="a name of the internet"
+        ),
+        pytest.param("http://10.0.0.1:8080", "is not a name of this machine", id="an address of the network"),
+        pytest.param(
+            "http://localhost.evil.example",
+            "is not a name of this machine",
+            id="a name that only begins like ours",
+        ),
+        pytest.param(
+            "http://evillocalhost", "is not a name of this machine", id="a name that ends like ours"
+        ),
+        pytest.param(
+            "http://localhost@evil.example", "is not a name of this machine", id="our name for a user"
+        ),
+        pytest.param("ftp://login.localhost", "is not a name of this machine", id="another scheme"),
+        pytest.param("login.localhost", "is not a name of this machine", id="no scheme"),
+        pytest.param("", "is not a name of this machine", id="nothing"),
+        pytest.param(None, "is not a name of this machine", id="no text"),
+        pytest.param("http://login.localhost:8080/", "has more than a scheme", id="a slash"),
+        pytest.param("http://login.localhost/oauth", "has more than a scheme", id="a path"),
+        pytest.param("http://login.localhost?a", "has more than a scheme", id="a query"),
+        pytest.param("http://login.localhost#a", "has more than a scheme", id="a fragment"),
+        pytest.param("http://a@login.localhost", "has more than a scheme", id="a user"),
+        pytest.param("http://login.localhost\n", "has more than a scheme", id="a line"),
+        pytest.param("http://login.localhost:99999", "is no URL", id="no such port"),
+        pytest.param("http://login.localhost:http", "is no URL", id="a word for a port"),
+        pytest.param("http://[::1", "is no URL", id="half of an address"),
+        pytest.param(5, "is no URL", id="a number"),
+        pytest.param("http://a b.localhost", "is not a URL", id="a blank in the name"),
+        pytest.param('http://a"b.localhost', "is not a URL", id="a quote in the name"),
+        pytest.param("http://login.localhost:", "is not a URL", id="a colon without a port"),
+        pytest.param("http://login.localhost:0", "is not a URL", id="the port zero"),
+    ],
+)
+@pytest.mark.promise("development-only")
+def test_an_issuer_has_a_name_of_this_machine_or_there_is_none(
+    key_file: Path, name: Any, sentence: str
+) -> None:
+    with pytest.raises(ValueError, match=r"^issuer: ") as refused:
+        create_app(issuer=name, key_file=key_file, client_id="a", client_secret="b", resources=RESOURCES)
+
+    assert f"{name!r} {sentence}" in str(refused.value)
+    assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "http://localhost",
+        "http://Login.LOCALHOST:8080",
+        "https://login.tunnel.localhost:8443",
+        "http://127.0.0.1:8080",
+        "http://127.1.2.3",
+        "http://[::1]:8080",
+    ],
+)
+@pytest.mark.anyio
+async def test_the_names_of_this_machine_are_for_issuers(key_file: Path, name: str) -> None:
+    app = create_app(issuer=name, key_file=key_file, client_id="a", client_secret="b", resources=RESOURCES)
+
+    assert (await call(app, http_scope("GET", METADATA_PATH))).json()["issuer"] == name
 
 
 @pytest.mark.anyio

@@ -248,7 +248,7 @@ async def test_where_nothing_is_offered_there_is_nothing_to_tick(tmp_path: Path)
         pytest.param({"scopes": []}, "Tick a scope", id="no scope"),
         pytest.param({"scopes": ["x"]}, "Tick a scope", id="only a scope that was not asked for"),
         pytest.param({"user": " "}, "Choose a user", id="no user"),
-        pytest.param({"other": "-"}, "Choose a user", id="a dash for a user"),
+        pytest.param({"other": "-"}, "the first a letter or a digit", id="a dash for a user"),
         pytest.param({"other": "a b"}, "Choose a user", id="two words for a user"),
         pytest.param({"other": "x" * 65}, "Choose a user", id="a name that is too long"),
         pytest.param({"other": "<script>"}, "Choose a user", id="markup for a user"),
@@ -269,6 +269,40 @@ async def test_a_choice_that_cannot_be_is_asked_for_again_and_the_rest_is_kept(
     assert again.of("other")[0]["value"] == choices.get("other", "")
     answer = await browser.submit(again, user="bob", other="", scopes=["docs:read"])
     assert "code" in sent_to(answer.reply)[1]
+
+
+@pytest.mark.parametrize(
+    ("choices", "is_invalid"),
+    [
+        pytest.param({"other": "a b"}, True, id="a name that cannot be"),
+        pytest.param({"other": CLIENT_ID}, True, id="the name of the client"),
+        pytest.param({"scopes": []}, False, id="no scope"),
+        pytest.param({"other": "carol", "scopes": []}, False, id="a good name and no scope"),
+    ],
+)
+async def test_the_field_for_a_name_has_the_focus_and_is_invalid_only_when_the_name_cannot_be(
+    issuer: Issuer, choices: dict[str, Any], *, is_invalid: bool
+) -> None:
+    browser = Browser(issuer.send)
+
+    again = await browser.submit(await opened(issuer, browser), **choices)
+
+    (field,) = again.of("other")
+    assert again.reply.status == 400
+    assert (field.get("aria-invalid") == "true", "autofocus" in field) == (is_invalid, is_invalid)
+
+
+async def test_a_field_names_what_describes_it_and_that_is_on_the_page(issuer: Issuer) -> None:
+    browser = Browser(issuer.send)
+    first = await opened(issuer, browser)
+
+    again = await browser.submit(first, other="a b")
+
+    for page, described_by in ((first, ["other-hint"]), (again, ["fault", "other-hint"])):
+        assert page.of("other")[0]["aria-describedby"].split() == described_by
+        assert [each for each in described_by if f'id="{each}"'.encode() not in page.reply.body] == []
+    assert "aria-invalid" not in first.of("other")[0]
+    assert "autofocus" not in first.of("other")[0]
 
 
 @pytest.mark.parametrize(
@@ -423,7 +457,7 @@ async def test_the_cookie_is_for_this_host_and_no_script(issuer: Issuer) -> None
 
 
 async def test_over_tls_the_cookie_is_bound_to_the_host_and_to_tls(tmp_path: Path) -> None:
-    page = await opened(issuer := Issuer(tmp_path, issuer="https://login.example"), Browser(issuer.send))
+    page = await opened(issuer := Issuer(tmp_path, issuer="https://login.localhost"), Browser(issuer.send))
 
     name, *attributes = (page.reply.header("set-cookie") or "").split("; ")
     assert name.startswith("__Host-tunnelgate_login=")
@@ -434,8 +468,8 @@ async def test_over_tls_the_cookie_is_bound_to_the_host_and_to_tls(tmp_path: Pat
     ("issuer_url", "origin"),
     [
         ("http://Login.localhost:80", "http://login.localhost"),
-        ("https://login.example:443", "https://login.example"),
-        ("https://login.example:80", "https://login.example:80"),
+        ("https://login.localhost:443", "https://login.localhost"),
+        ("https://login.localhost:80", "https://login.localhost:80"),
         ("http://[::1]:8080", "http://[::1]:8080"),
     ],
 )
@@ -460,7 +494,7 @@ async def test_the_headers_of_the_page_leave_nothing_to_a_script_a_frame_or_a_ca
     style = policy.pop("style-src")
     assert policy == {
         "default-src": "'none'",
-        "form-action": "'self' http://127.0.0.1:4567",
+        "form-action": "'self' http: https:",
         "frame-ancestors": "'none'",
         "base-uri": "'none'",
     }

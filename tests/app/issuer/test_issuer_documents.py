@@ -1,15 +1,22 @@
+import json
+import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import anyio
 import pytest
 
-from tests.app.issuer.flows import REDIRECT, Issuer
+from tests.app.issuer.flows import REDIRECT, Documents, Issuer
 from tests.support.tokens import Clock
+from tunnelgate.fetching import Fetched
 from tunnelgate_app.issuer.documents import (
     DOCUMENT_LIFETIME,
     MAX_DOCUMENT,
     MAX_DOCUMENTS,
+    MAX_FETCHES,
     ClientDocuments,
+    DocumentError,
 )
 
 pytestmark = pytest.mark.anyio
@@ -128,7 +135,11 @@ async def test_a_document_that_cannot_be_fetched_is_asked_for_again_the_next_tim
     assert (await issuer.ask(URL)).reply.status == 200
 
 
-async def test_at_the_token_endpoint_such_a_client_is_invalid(issuer: Issuer) -> None:
+@pytest.mark.promise("development-only")
+async def test_at_the_token_endpoint_such_a_client_is_invalid_and_only_the_log_says_why(
+    issuer: Issuer, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "tunnelgate.issuer")
     code = await issuer.code(URL)
     issuer.documents.answers.clear()
     issuer.clock.now += DOCUMENT_LIFETIME
@@ -136,7 +147,30 @@ async def test_at_the_token_endpoint_such_a_client_is_invalid(issuer: Issuer) ->
     refused = await issuer.redeem(URL, code)
 
     assert (refused.status, refused.json()["error"]) == (401, "invalid_client")
-    assert "cannot be fetched" in refused.json()["error_description"]
+    assert refused.json()["error_description"] == "The client's document cannot be used."
+    assert f"development issuer: {URL} cannot be fetched: nobody answers" in caplog.messages
+
+
+@pytest.mark.promise("development-only")
+@pytest.mark.parametrize(
+    "answer",
+    [
+        pytest.param(OSError("connection refused"), id="nobody who answers"),
+        pytest.param(Fetched(404, "text/html", b"not here"), id="a site without the document"),
+        pytest.param(Fetched(200, "application/json", b"{}"), id="another document"),
+    ],
+)
+async def test_what_can_be_reached_from_here_is_not_told_to_pages_of_other_origins(
+    issuer: Issuer, answer: Fetched | OSError
+) -> None:
+    url = "http://127.0.0.1:9200/app.json"
+    issuer.documents.answers[url] = answer
+
+    refused = await issuer.redeem(url, "code")
+
+    expected = {"error": "invalid_client", "error_description": "The client's document cannot be used."}
+    assert (refused.status, refused.json()) == (401, expected)
+    assert issuer.documents.asked == [url]
 
 
 @pytest.mark.parametrize(
@@ -188,6 +222,85 @@ async def test_any_other_name_is_not_and_nothing_is_fetched(issuer: Issuer, url:
     page = await issuer.ask(url)
 
     assert (page.reply.status, issuer.documents.asked) == (400, [])
+
+
+class Held:
+    """Documents that are answered when they are let go."""
+
+    def __init__(self) -> None:
+        self.asked = anyio.Semaphore(0)
+        self.let_go = anyio.Event()
+
+    async def __call__(
+        self, url: str, *, form: Mapping[str, str] | None = None, headers: Mapping[str, str] | None = None
+    ) -> Fetched:
+        self.asked.release()
+        await self.let_go.wait()
+        return Fetched(200, "application/json", json.dumps({**DOCUMENT, "client_id": url}).encode())
+
+
+@pytest.mark.promise("bounded")
+async def test_only_so_many_documents_are_fetched_at_a_time() -> None:
+    held = Held()
+    documents = ClientDocuments(held, Clock())
+    urls = [f"{URL}?{number}" for number in range(MAX_FETCHES + 1)]
+
+    with anyio.fail_after(10):
+        async with anyio.create_task_group() as tasks:
+            for url in urls[:-1]:
+                tasks.start_soon(documents.load, url)
+                await held.asked.acquire()
+            with pytest.raises(DocumentError, match=rf"^{re.escape(urls[-1])} .*: too many others are$"):
+                await documents.load(urls[-1])
+            held.let_go.set()
+        await documents.load(urls[-1])
+
+    assert [url for url in urls if documents.find(url) is None] == []
+
+
+@pytest.mark.promise("bounded")
+async def test_a_document_that_is_at_hand_is_used_while_many_others_are_fetched() -> None:
+    held = Held()
+    held.let_go.set()
+    documents = ClientDocuments(held, Clock())
+    await documents.load(URL)
+    held.let_go, held.asked = anyio.Event(), anyio.Semaphore(0)
+
+    with anyio.fail_after(10):
+        async with anyio.create_task_group() as tasks:
+            for number in range(MAX_FETCHES):
+                tasks.start_soon(documents.load, f"{URL}?{number}")
+                await held.asked.acquire()
+            await documents.load(URL)
+            held.let_go.set()
+
+    assert documents.find(URL) is not None
+
+
+@pytest.mark.promise("bounded")
+async def test_a_fetch_that_failed_takes_no_place() -> None:
+    documents = ClientDocuments(Documents(), Clock())
+
+    for _ in range(MAX_FETCHES + 1):
+        with pytest.raises(DocumentError, match="nobody answers"):
+            await documents.load(URL)
+
+
+@pytest.mark.promise("bounded")
+async def test_a_fetch_whose_client_went_away_takes_no_place() -> None:
+    held = Held()
+    documents = ClientDocuments(held, Clock())
+
+    with anyio.fail_after(10):
+        async with anyio.create_task_group() as tasks:
+            for number in range(MAX_FETCHES):
+                tasks.start_soon(documents.load, f"{URL}?{number}")
+                await held.asked.acquire()
+            tasks.cancel_scope.cancel()
+        held.let_go.set()
+        await documents.load(URL)
+
+    assert documents.find(URL) is not None
 
 
 @pytest.mark.promise("bounded")

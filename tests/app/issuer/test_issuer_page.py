@@ -21,6 +21,7 @@ PLAIN = Question(
     users=["alice"],
     sealed="sealed",
     user="alice",
+    other="somebody",
     fault="A fault.",
 )
 

@@ -88,6 +88,22 @@ async def test_what_is_left_out_is_what_the_specification_says(issuer: Issuer) -
         pytest.param({"client_name": "x" * 101}, "invalid_client_metadata", id="a name that is too long"),
         pytest.param({"client_name": "a\u202eb"}, "invalid_client_metadata", id="a name that turns the text"),
         pytest.param({"client_name": "a\nb"}, "invalid_client_metadata", id="a name of two lines"),
+        *(
+            pytest.param(
+                {"client_name": f"a{letter}b"},
+                "invalid_client_metadata",
+                id=f"a name with the shapeless U+{ord(letter):04X}",
+            )
+            for letter in "\u115f\u1160\u2800\u3164\uffa0"
+        ),
+        pytest.param(
+            {"client_name": "a" + "\u0335" * 3}, "invalid_client_metadata", id="a name with stacked marks"
+        ),
+        pytest.param(
+            {"client_name": "e" + "\u0301\u0489\u20dd\ufe20"},
+            "invalid_client_metadata",
+            id="a name with different marks stacked",
+        ),
         pytest.param(
             {"token_endpoint_auth_method": "private_key_jwt"}, "invalid_client_metadata", id="another method"
         ),
@@ -106,6 +122,21 @@ async def test_metadata_that_cannot_be_is_refused_with_a_sentence(
 
     assert (reply.status, reply.json()["error"]) == (400, error)
     assert reply.json()["error_description"].startswith(next(iter(metadata)))
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param("Inspektör", id="a letter with its mark"),
+        pytest.param("Tro\u031b\u0323 ly\u0301 Vie\u0323\u0302t", id="Vietnamese in parts"),
+        pytest.param("מַסְמֵךְ", id="Hebrew with its vowels"),
+        pytest.param("ผู้ช่วย", id="Thai"),
+        pytest.param("문서 도우미", id="Korean"),
+        pytest.param("資料 🗂", id="ideographs and a picture"),
+    ],
+)
+async def test_a_client_may_have_a_name_of_any_language(issuer: Issuer, name: str) -> None:
+    assert (await issuer.registered(client_name=name))["client_name"] == name
 
 
 @pytest.mark.parametrize(

@@ -162,9 +162,25 @@ def jku() -> Iterable[Attempt]:
 def certificates() -> Iterable[Attempt]:
     yield Attempt("x5u", partial(_points_elsewhere, "x5u"), MALFORMED)
     yield Attempt("x5c", presents(partial(token, {"x5c": ["MIIB"]}, signer="e9")), MALFORMED)
+
+
+def _thumbprints(*names: str) -> Members:
+    return dict.fromkeys(names, base64url(hashlib.sha256(b"certificate").digest()).decode())
+
+
+@builds("T125")
+def thumbprints() -> Iterable[Attempt]:
+    for names in (["x5t"], ["x5t#S256"], ["x5t", "x5t#S256"]):
+        yield Attempt(" and ".join(names), presents(partial(token, _thumbprints(*names))))
+
+
+@builds("T126")
+def thumbprints_for_keys() -> Iterable[Attempt]:
     for name in ("x5t", "x5t#S256"):
-        thumbprint = base64url(hashlib.sha256(b"certificate").digest()).decode()
-        yield Attempt(name, presents(partial(token, {name: thumbprint})), MALFORMED)
+        header = _thumbprints(name)
+        yield Attempt(f"{name} by another key", presents(partial(token, header, signer="e9")), SIGNATURE)
+        unnamed = {"kid": None, **header}
+        yield Attempt(f"{name} without kid", presents(partial(token, unnamed)), MALFORMED)
 
 
 @builds("T013")
@@ -342,9 +358,9 @@ def costly_algorithms() -> Iterable[Attempt]:
 
 
 @builds("T112")
-def members_that_no_access_token_has() -> Iterable[Attempt]:
+def members_that_nobody_knows() -> Iterable[Attempt]:
     for name in ("nonce", "url", "epk", "enc", "iv", "tag", "p2c", "apu", "iss", "x"):
-        yield Attempt(name, presents(partial(token, {name: "x"})), MALFORMED)
+        yield Attempt(name, presents(partial(token, {name: "x"})))
 
 
 @builds("T046")

@@ -308,6 +308,13 @@ def second_chances() -> Iterable[Attempt]:
         ),
         "an ID token": (partial(token, {"typ": "JWT"}), TYPE),
         "three segments of nothing": (lambda: b"a.b.c", Reason.TOKEN_MALFORMED),
+        "an encrypted token": (lambda: b"eyJhbGciOiJkaXIifQ..YQ.YQ.YQ", Reason.TOKEN_MALFORMED),
+        "a JWT without its signature": (
+            lambda: token().rpartition(b".")[0],
+            Reason.TOKEN_MALFORMED,
+        ),
+        "a JWT with a segment more": (lambda: token() + b".YQ", Reason.TOKEN_MALFORMED),
+        "the header of a JWT": (lambda: token().partition(b".")[0], Reason.TOKEN_MALFORMED),
     }
     for name, (make, reason) in forms.items():
         yield Attempt(name, partial(unasked, make), reason, BOTH)
@@ -377,6 +384,29 @@ def failures_that_are_over() -> Iterable[Attempt]:
         return headers
 
     yield Attempt("a moment ago", failed_before, None, OPAQUE)
+
+
+def was_refused(stand: Stand, age: float) -> Pairs:
+    """Present a token that was another server's so many seconds ago, and is ours by now."""
+    now = int(stand.clock.now)
+    ours = {"iat": now, "exp": now + 7200}
+    stand.publisher.documents["/introspect"] = as_json(saying({**ours, "aud": "https://x.example"}))
+    headers = bearer(secrets.token_urlsafe(32))
+    assert stand.send(headers).reasons == [AUDIENCE]
+    stand.publisher.documents["/introspect"] = as_json(saying(ours))
+    stand.clock.now += age
+    return headers
+
+
+@builds("T624")
+def refusals_that_are_remembered() -> Iterable[Attempt]:
+    yield Attempt("at once", partial(was_refused, age=0), AUDIENCE, LATER)
+    yield Attempt("29 seconds ago", partial(was_refused, age=29), AUDIENCE, LATER)
+
+
+@builds("T625")
+def refusals_that_are_forgotten() -> Iterable[Attempt]:
+    yield Attempt("30 seconds ago", partial(was_refused, age=30), None, LATER)
 
 
 @builds("T622")

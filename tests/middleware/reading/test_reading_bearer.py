@@ -1,3 +1,4 @@
+import string
 from base64 import urlsafe_b64encode
 from contextlib import suppress
 from typing import Any
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 
 from tests.support.tokens import ISSUER, Token
 from tunnelgate import Reason
-from tunnelgate.reading.bearer import Credentials, has_jwt_form, read_credentials, read_jwt, read_segments
+from tunnelgate.reading.bearer import Credentials, is_jose, read_credentials, read_jwt, read_segments
 from tunnelgate.reading.fault import Fault
 
 MAX_KEY_ID = 256
@@ -112,19 +113,38 @@ def test_no_credentials_raise_anything_else_and_a_token_is_all_that_stands_behin
 
 
 @pytest.mark.parametrize(
-    ("token", "has_form"),
+    ("token", "expected"),
     [
         pytest.param(b"a.b.c", True, id="three segments"),
         pytest.param(b"..", True, id="three that are empty"),
+        pytest.param(compact(), True, id="a JWT"),
+        pytest.param(b"eyJhbGciOiJkaXIifQ.a.b.c.d", True, id="an encrypted token"),
+        pytest.param(b"eyJhbGciOiJkaXIifQ..b.c.d", True, id="an encrypted token without a key in it"),
+        pytest.param(compact().rpartition(b".")[0], True, id="a JWT whose signature is cut off"),
+        pytest.param(compact() + b".", True, id="a JWT with a segment more"),
+        pytest.param(b"eyJhbGciOiJFUzI1NiJ9", True, id="a header alone"),
+        pytest.param(b"eyJ", True, id="the beginning of one"),
         pytest.param(b"a.b", False, id="two segments"),
         pytest.param(b"a.b.c.d", False, id="four segments"),
-        pytest.param(b"a.b.c.d.e", False, id="five segments, as an encrypted token has"),
+        pytest.param(b"a.b.c.d.e", True, id="the segments of a JWE"),
         pytest.param(b"2YotnFZFEjr1zCsicMWpAA", False, id="one"),
+        pytest.param(b"EYJhbGciOiJFUzI1NiJ9", False, id="another case"),
+        pytest.param(b"aeyJhbGciOiJFUzI1NiJ9", False, id="a header that is not the beginning"),
+        pytest.param(b"ey", False, id="two characters"),
         pytest.param(b"", False, id="none"),
     ],
 )
-def test_a_token_has_the_form_of_a_jwt_by_its_dots(token: bytes, *, has_form: bool) -> None:
-    assert has_jwt_form(token) is has_form
+def test_a_token_is_taken_for_one_of_jose_by_its_dots_or_its_beginning(
+    token: bytes, *, expected: bool
+) -> None:
+    assert is_jose(token) is expected
+
+
+@given(st.sampled_from(string.ascii_letters), st.text(), st.text())
+def test_a_header_whose_first_member_begins_with_a_letter_is_known_by_its_beginning(
+    letter: str, rest: str, value: str
+) -> None:
+    assert is_jose(segment(orjson.dumps({letter + rest: value})))
 
 
 def test_the_parts_of_any_jwt_are_read_whatever_they_say() -> None:
@@ -253,13 +273,20 @@ def test_a_token_with_two_readings_is_malformed(token: bytes, detail: str) -> No
     assert detail in caught.value.detail
 
 
-@pytest.mark.parametrize("name", ["b64", "crit", "cty", "jku", "jwk", "x5c", "x5t", "x5t#S256", "x5u", "zip"])
+@pytest.mark.parametrize("name", ["b64", "crit", "cty", "jku", "jwk", "x5c", "x5u", "zip"])
 @pytest.mark.parametrize("value", [pytest.param("x", id="a value"), pytest.param(None, id="null")])
 def test_a_header_that_brings_a_key_or_an_extension_is_refused(name: str, value: object) -> None:
     with pytest.raises(Fault) as caught:
         read_jwt(compact({**HEADER, name: value}))
 
     assert (caught.value.reason, caught.value.detail) == (Reason.TOKEN_MALFORMED, f"header has {name}")
+
+
+@pytest.mark.parametrize("name", ["x5t", "x5t#S256"])
+def test_a_header_that_names_a_certificate_by_its_thumbprint_brings_no_key(name: str) -> None:
+    token = read_jwt(compact({**HEADER, name: "YQ"}))
+
+    assert (token.key_id, token.header[name]) == ("e1", "YQ")
 
 
 @pytest.mark.parametrize("name", ["alg", "typ", "kid", "iss"])
