@@ -13,10 +13,9 @@ https://modelcontextprotocol.io/specification/2026-07-28/basic/authorization
 """
 
 import asyncio
-import math
 import time
-from collections import OrderedDict
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from hashlib import sha256
 from typing import Protocol
 
@@ -26,6 +25,7 @@ from tunnelgate.exchange import Exchange
 from tunnelgate.layer import Layer
 from tunnelgate.reading.bearer import read_credentials
 from tunnelgate.reading.fault import Fault
+from tunnelgate.remembering import Remembered
 from tunnelgate.token_requests import IssuedToken, TokenEndpoint
 from tunnelgate.verdict import Allow, Verdict
 
@@ -109,21 +109,27 @@ class ExchangedToken:
         self._kept.forget(sha256(token or b"").digest(), refused)
 
 
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    token: str
+    since: float
+
+
 class _KeptTokens:
     """Tokens by whom they are for, a bounded number of them, each fetched by one request for all."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
-        self._tokens: OrderedDict[bytes, tuple[float, str, float]] = OrderedDict()  # until, token, since
-        self._failures: OrderedDict[bytes, tuple[float, Fault | Unavailable]] = OrderedDict()
+        self._tokens = Remembered[_Kept](REMEMBERED_TOKENS)
+        self._failures = Remembered[Fault | Unavailable](REMEMBERED_TOKENS)
         self._fetching: dict[bytes, asyncio.Task[str]] = {}
 
     async def get(self, whose: bytes, fetch: Callable[[], Awaitable[IssuedToken]]) -> str:
-        until, token, _ = self._tokens.get(whose, (-math.inf, "", -math.inf))
-        if self._clock() < until:
-            return token
-        until, failure = self._failures.get(whose, (-math.inf, None))
-        if failure is not None and self._clock() < until:
+        kept = self._tokens.get(whose, self._clock())
+        if kept is not None:
+            return kept.token
+        failure = self._failures.get(whose, self._clock())
+        if failure is not None:
             raise failure.with_traceback(None)
         fetching = self._fetching.get(whose)
         if fetching is None or fetching.done():
@@ -134,27 +140,21 @@ class _KeptTokens:
 
     def forget(self, whose: bytes, refused: str) -> None:
         # A refusal that comes late is about an older token than the one that is here now.
-        _, token, since = self._tokens.get(whose, (-math.inf, None, -math.inf))
+        kept = self._tokens.get(whose, self._clock())
         # One that was refused at once is not to blame: another would be refused as well.
-        if token == refused and self._clock() - since >= _RETRY:
-            del self._tokens[whose]
+        if kept is not None and kept.token == refused and self._clock() - kept.since >= _RETRY:
+            self._tokens.forget(whose)
 
     async def _fetch(self, whose: bytes, fetch: Callable[[], Awaitable[IssuedToken]]) -> str:
         asked_at = self._clock()
         try:
             issued = await fetch()
         except (Fault, Unavailable) as error:
-            self._failures[whose] = (self._clock() + _RETRY, error)
-            self._failures.move_to_end(whose)
-            if len(self._failures) > REMEMBERED_TOKENS:
-                self._failures.popitem(last=False)
+            self._failures.put(whose, error, self._clock() + _RETRY)
             raise
-        self._failures.pop(whose, None)
         lifetime = UNKNOWN_LIFETIME if issued.expires_in is None else min(issued.expires_in, MAX_LIFETIME)
-        self._tokens[whose] = (asked_at + lifetime * _SOONER, issued.token, self._clock())
-        self._tokens.move_to_end(whose)
-        if len(self._tokens) > REMEMBERED_TOKENS:
-            self._tokens.popitem(last=False)
+        kept = _Kept(issued.token, since=self._clock())
+        self._tokens.put(whose, kept, asked_at + lifetime * _SOONER)
         return issued.token
 
     def _end(self, whose: bytes, fetching: "asyncio.Task[str]") -> None:

@@ -9,7 +9,6 @@ Specification: RFC 7662 sections 2 and 4.
 
 import asyncio
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from hashlib import sha256
 from typing import Any
@@ -20,12 +19,14 @@ from tunnelgate.errors import IssuerUnavailable
 from tunnelgate.fetching import OK, Fetch
 from tunnelgate.reading.fault import Fault
 from tunnelgate.reading.strict_json import is_object, read_json
+from tunnelgate.remembering import Remembered
 from tunnelgate.verdict import Reason
 
 MAX_ASKING = 64  # questions at once; who comes then is told to come back
 MAX_AGE = 30.0  # seconds
 MAX_ANSWER = 16384  # octets; as many are remembered as there are tokens, and no claim needs more
 _REMEMBERED_REFUSALS = 4096
+_SAID_BEFORE = "as the issuer said a moment ago"
 _BAD_REQUEST = 400
 # RFC 7009 section 2.2.1; what oidc-provider says of its own JWTs, and so of what a caller chose to send.
 _NOT_ITS_KIND = "unsupported_token_type"
@@ -57,7 +58,7 @@ class Introspection:
         self._max_asking = max_asking
         self._clock = clock
         self._asking: dict[bytes, asyncio.Task[Mapping[str, Any] | None]] = {}
-        self._inactive: OrderedDict[bytes, float] = OrderedDict()
+        self._inactive = Remembered[str](_REMEMBERED_REFUSALS)
 
     async def ask(self, token: bytes) -> Mapping[str, Any]:
         """Return what the issuer says about an active token.
@@ -67,8 +68,9 @@ class Introspection:
         :class:`~tunnelgate.errors.IssuerUnavailable` when the issuer does not say.
         """
         digest = sha256(token).digest()
-        if self._clock() < self._inactive.get(digest, 0):
-            raise Fault(Reason.TOKEN_INACTIVE, "as the issuer said a moment ago")
+        said_before = self._inactive.get(digest, self._clock())
+        if said_before is not None:
+            raise Fault(Reason.TOKEN_INACTIVE, said_before)
         asking = self._asking.get(digest)
         if asking is None or asking.done():
             if len(self._asking) >= self._max_asking:
@@ -88,10 +90,7 @@ class Introspection:
             raise IssuerUnavailable(f"introspection: {error}") from None
         if said["active"] is True:
             return said
-        self._inactive[digest] = self._clock() + self.max_age
-        self._inactive.move_to_end(digest)
-        if len(self._inactive) > _REMEMBERED_REFUSALS:
-            self._inactive.popitem(last=False)
+        self._inactive.put(digest, _SAID_BEFORE, self._clock() + self.max_age)
         return None
 
     async def _request(self, token: bytes) -> Mapping[str, Any]:

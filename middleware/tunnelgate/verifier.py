@@ -6,7 +6,6 @@ much as finding it again, and an issuer is not asked about every request.
 Specification: RFC 9068 section 4, RFC 7662 section 2.
 """
 
-from collections import OrderedDict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from hashlib import sha256
@@ -16,6 +15,7 @@ from tunnelgate.introspection import Introspection
 from tunnelgate.keys import KeySource
 from tunnelgate.reading.bearer import is_jose, read_jwt
 from tunnelgate.reading.fault import Fault
+from tunnelgate.remembering import Remembered
 from tunnelgate.tokens import TokenProfile, TokenRules
 from tunnelgate.verdict import Reason
 
@@ -70,8 +70,8 @@ class TokenVerifier:
             (rules[each.issuer], each.introspection) for each in introspecting if each.introspection
         ]
         self._clock = clock
-        self._remembered: OrderedDict[bytes, tuple[float, Principal]] = OrderedDict()
-        self._refused: OrderedDict[bytes, tuple[float, Fault]] = OrderedDict()
+        self._genuine = Remembered[Principal](REMEMBERED_TOKENS)
+        self._refused = Remembered[Fault](REMEMBERED_TOKENS)
 
     async def verify(self, raw: bytes) -> Principal:
         """Return whom a token speaks for.
@@ -81,16 +81,16 @@ class TokenVerifier:
         """
         now = self._clock()
         digest = sha256(raw).digest()
-        remembered = self._remembered.get(digest)
-        if remembered is not None and now < remembered[0]:
-            return remembered[1]
+        remembered = self._genuine.get(digest, now)
+        if remembered is not None:
+            return remembered
         # A token that begins as a JWT is never asked about where keys could have told: one that failed
         # there would get a second chance, and one of another issuer would be given away.
         if self._by_keys and (is_jose(raw) or not self._by_asking):
             principal, now, remember_for = *await self._verify_jwt(raw), REMEMBERED_FOR
         else:
-            principal, now, remember_for = await self._ask(raw)
-        self._remember(digest, min(now + remember_for, principal.claims["exp"]), principal)
+            principal, now, remember_for = await self._ask(raw, digest)
+        self._genuine.put(digest, principal, min(now + remember_for, principal.claims["exp"]))
         return principal
 
     async def _verify_jwt(self, raw: bytes) -> tuple[Principal, float]:
@@ -103,26 +103,16 @@ class TokenVerifier:
         now = self._clock()  # keys may have taken their time
         return rules.check_claims(token.claims, now), now
 
-    async def _ask(self, raw: bytes) -> tuple[Principal, float, float]:
+    async def _ask(self, raw: bytes, digest: bytes) -> tuple[Principal, float, float]:
         ((rules, introspection),) = self._by_asking
-        digest = sha256(raw).digest()
-        until, refusal = self._refused.get(digest, (0.0, None))
-        if refusal is not None and self._clock() < until:
+        refusal = self._refused.get(digest, self._clock())
+        if refusal is not None:
             raise refusal.with_traceback(None)
         claims = await introspection.ask(raw)
         now = self._clock()
         try:
             principal = rules.check_introspected(claims, now)
         except Fault as fault:  # the issuer would say the same again
-            self._refused[digest] = (now + introspection.max_age, fault)
-            self._refused.move_to_end(digest)
-            if len(self._refused) > REMEMBERED_TOKENS:
-                self._refused.popitem(last=False)
+            self._refused.put(digest, fault, now + introspection.max_age)
             raise
         return principal, now, min(introspection.max_age, REMEMBERED_FOR)
-
-    def _remember(self, digest: bytes, until: float, principal: Principal) -> None:
-        self._remembered[digest] = (until, principal)
-        self._remembered.move_to_end(digest)
-        if len(self._remembered) > REMEMBERED_TOKENS:
-            self._remembered.popitem(last=False)
