@@ -12,7 +12,6 @@ Specification: RFC 6749 section 4.4, RFC 8693,
 https://modelcontextprotocol.io/specification/2026-07-28/basic/authorization
 """
 
-import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -26,6 +25,7 @@ from tunnelgate.layer import Layer
 from tunnelgate.reading.bearer import read_credentials
 from tunnelgate.reading.fault import Fault
 from tunnelgate.remembering import Remembered
+from tunnelgate.single_flight import SingleFlight
 from tunnelgate.token_requests import IssuedToken, TokenEndpoint
 from tunnelgate.verdict import Allow, Verdict
 
@@ -122,7 +122,7 @@ class _KeptTokens:
         self._clock = clock
         self._tokens = Remembered[_Kept](REMEMBERED_TOKENS)
         self._failures = Remembered[Fault | Unavailable](REMEMBERED_TOKENS)
-        self._fetching: dict[bytes, asyncio.Task[str]] = {}
+        self._fetching = SingleFlight[str]()
 
     async def get(self, whose: bytes, fetch: Callable[[], Awaitable[IssuedToken]]) -> str:
         kept = self._tokens.get(whose, self._clock())
@@ -131,12 +131,7 @@ class _KeptTokens:
         failure = self._failures.get(whose, self._clock())
         if failure is not None:
             raise failure.with_traceback(None)
-        fetching = self._fetching.get(whose)
-        if fetching is None or fetching.done():
-            # A task of its own: a request that goes away takes the token from nobody else.
-            fetching = self._fetching[whose] = asyncio.create_task(self._fetch(whose, fetch))
-            fetching.add_done_callback(lambda task: self._end(whose, task))
-        return await asyncio.shield(fetching)
+        return await self._fetching.run(whose, lambda: self._fetch(whose, fetch))
 
     def forget(self, whose: bytes, refused: str) -> None:
         # A refusal that comes late is about an older token than the one that is here now.
@@ -156,14 +151,6 @@ class _KeptTokens:
         kept = _Kept(issued.token, since=self._clock())
         self._tokens.put(whose, kept, asked_at + lifetime * _SOONER)
         return issued.token
-
-    def _end(self, whose: bytes, fetching: "asyncio.Task[str]") -> None:
-        # Here and not at the end of the task, because one that is cancelled early has no such end.
-        if self._fetching.get(whose) is fetching:
-            del self._fetching[whose]
-        # When everybody who asked is gone, nobody else looks at how it ended.
-        if not fetching.cancelled():
-            fetching.exception()
 
 
 class UpstreamCredentials(Layer):

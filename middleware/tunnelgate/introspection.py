@@ -7,7 +7,6 @@ the same to everybody who asks.
 Specification: RFC 7662 sections 2 and 4.
 """
 
-import asyncio
 import time
 from collections.abc import Callable, Mapping
 from hashlib import sha256
@@ -20,6 +19,7 @@ from tunnelgate.fetching import OK, Fetch
 from tunnelgate.reading.fault import Fault
 from tunnelgate.reading.strict_json import is_object, read_json
 from tunnelgate.remembering import Remembered
+from tunnelgate.single_flight import SingleFlight
 from tunnelgate.verdict import Reason
 
 MAX_ASKING = 64  # questions at once; who comes then is told to come back
@@ -57,7 +57,7 @@ class Introspection:
         self._client = client
         self._max_asking = max_asking
         self._clock = clock
-        self._asking: dict[bytes, asyncio.Task[Mapping[str, Any] | None]] = {}
+        self._asking = SingleFlight[Mapping[str, Any] | None]()
         self._inactive = Remembered[str](_REMEMBERED_REFUSALS)
 
     async def ask(self, token: bytes) -> Mapping[str, Any]:
@@ -71,14 +71,9 @@ class Introspection:
         said_before = self._inactive.get(digest, self._clock())
         if said_before is not None:
             raise Fault(Reason.TOKEN_INACTIVE, said_before)
-        asking = self._asking.get(digest)
-        if asking is None or asking.done():
-            if len(self._asking) >= self._max_asking:
-                raise IssuerUnavailable(f"more than {self._max_asking} tokens to ask about at once")
-            # A task of its own: a request that goes away takes the answer from nobody else.
-            asking = self._asking[digest] = asyncio.create_task(self._ask(token, digest))
-            asking.add_done_callback(lambda task: self._end(digest, task))
-        said = await asyncio.shield(asking)
+        if digest not in self._asking and len(self._asking) >= self._max_asking:
+            raise IssuerUnavailable(f"more than {self._max_asking} tokens to ask about at once")
+        said = await self._asking.run(digest, lambda: self._ask(token, digest))
         if said is None:
             raise Fault(Reason.TOKEN_INACTIVE, "")
         return said
@@ -118,11 +113,3 @@ class Introspection:
         if not is_object(said) or not isinstance(said.get("active"), bool):
             raise ValueError("an answer that does not say whether the token is active")
         return said
-
-    def _end(self, digest: bytes, asking: "asyncio.Task[Any]") -> None:
-        # Here and not at the end of the task, because one that is cancelled early has no such end.
-        if self._asking.get(digest) is asking:
-            del self._asking[digest]
-        # When everybody who asked is gone, nobody else looks at how it ended.
-        if not asking.cancelled():
-            asking.exception()
