@@ -509,7 +509,7 @@ def refused_handshake(port: int, context: ssl.SSLContext) -> bool:
     """
     try:
         return exchange(port, context) == b""
-    except (ssl.SSLEOFError, ConnectionError):
+    except (ssl.SSLEOFError, ssl.SSLZeroReturnError, ConnectionError):  # by the version of OpenSSL
         return True
 
 
