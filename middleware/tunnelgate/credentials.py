@@ -33,9 +33,7 @@ REMEMBERED_TOKENS = 4096
 UNKNOWN_LIFETIME = 60.0  # seconds that a token is used for when its issuer did not say
 MAX_LIFETIME = 3600.0  # seconds that one is used for, whatever its issuer said
 _SOONER = 0.9  # of its life, after which a token is fetched anew
-_RETRY = (
-    5.0  # seconds for which a token that was refused, or an issuer that gave none, is not asked about again
-)
+_RETRY = 5.0  # seconds before a token is asked for again, where one was just refused or not given
 _UNAUTHORIZED = 401
 
 

@@ -21,10 +21,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from tunnelgate.errors import IssuerUnavailable
-from tunnelgate.fetching import OK, Fetch
+from tunnelgate.fetching import OK, Fetch, Fetched, read_object
 from tunnelgate.identifiers import check_url
-from tunnelgate.reading.fault import Fault
-from tunnelgate.reading.strict_json import is_object, read_json
 from tunnelgate.refreshing import Refreshing
 
 _OAUTH = "/.well-known/oauth-authorization-server"
@@ -101,8 +99,8 @@ class Discovery:
             fetched = await self._fetch(url)
             if fetched.status >= _SERVER_ERROR:
                 raise OSError(f"status {fetched.status} at {url}")
-            metadata = _object(fetched.body) if fetched.status == OK else None
-            if metadata is None or "issuer" not in metadata:
+            metadata = _metadata_in(fetched)
+            if "issuer" not in metadata:
                 continue  # what is answered for every path is no metadata either
             if metadata["issuer"] != self.issuer:
                 raise ValueError(f"{url} has the metadata of another issuer")
@@ -110,9 +108,16 @@ class Discovery:
         raise OSError(f"none at {', '.join(metadata_urls(self.issuer))}")
 
 
-def _object(body: bytes) -> Mapping[str, Any] | None:
+async def locate(location: str | Discovery, endpoint: str) -> str:
+    """Return the URL of an endpoint: ``location`` itself, or what the metadata there says.
+
+    Raises as :meth:`Discovery.find` does.
+    """
+    return location if isinstance(location, str) else await location.find(endpoint)
+
+
+def _metadata_in(fetched: Fetched) -> Mapping[str, Any]:
     try:
-        value, _ = read_json(body)
-    except Fault:
-        return None
-    return value if is_object(value) else None
+        return read_object(fetched.body) if fetched.status == OK else {}
+    except ValueError:
+        return {}

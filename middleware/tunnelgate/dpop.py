@@ -85,7 +85,7 @@ class DPoP:
         max_age: float = MAX_AGE,
         clock: Clock = time.time,
     ) -> None:
-        self._urls: set[str | None] = set()
+        self._urls: set[str | None] = set()  # of texts: what check_url takes has a normal form
         for url in urls:
             check_url(url)
             self._urls.add(_normal(url))

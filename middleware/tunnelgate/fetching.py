@@ -6,7 +6,10 @@ only where it may, follows no redirect, and gives up after a while and at a size
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
+
+from tunnelgate.reading.fault import Fault
+from tunnelgate.reading.strict_json import is_object, read_json
 
 OK = 200
 
@@ -31,3 +34,15 @@ class Fetch(Protocol):
         Raises :class:`OSError` where there is no whole answer.
         """
         ...
+
+
+def read_object(body: bytes) -> Mapping[str, Any]:
+    """Return the JSON object that an issuer answered; raises :class:`ValueError` for anything else."""
+    try:
+        value, _ = read_json(body)
+    except Fault as fault:
+        # The detail of a JSON fault quotes what it found, which here may be part of a credential.
+        raise ValueError(f"an answer that cannot be read: {fault.reason}") from None
+    if not is_object(value):
+        raise ValueError("an answer that is no object")
+    return value

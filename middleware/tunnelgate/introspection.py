@@ -13,11 +13,10 @@ from hashlib import sha256
 from typing import Any
 
 from tunnelgate.client_authentication import ClientSecret
-from tunnelgate.discovery import Discovery
+from tunnelgate.discovery import Discovery, locate
 from tunnelgate.errors import IssuerUnavailable
-from tunnelgate.fetching import OK, Fetch
+from tunnelgate.fetching import OK, Fetch, read_object
 from tunnelgate.reading.fault import Fault
-from tunnelgate.reading.strict_json import is_object, read_json
 from tunnelgate.remembering import Remembered
 from tunnelgate.single_flight import SingleFlight
 from tunnelgate.verdict import Reason
@@ -89,8 +88,7 @@ class Introspection:
         return None
 
     async def _request(self, token: bytes) -> Mapping[str, Any]:
-        location = self._location
-        url = location if isinstance(location, str) else await location.find("introspection_endpoint")
+        url = await locate(self._location, "introspection_endpoint")
         form, headers = self._client.authenticate(
             {"token": token.decode("ascii"), "token_type_hint": "access_token"}
         )
@@ -101,15 +99,11 @@ class Introspection:
             raise ValueError("an answer that is not application/json")
         if len(fetched.body) > MAX_ANSWER:
             raise ValueError(f"an answer of more than {MAX_ANSWER} octets")
-        try:
-            said, _ = read_json(fetched.body)
-        except Fault as fault:
-            # The detail of a JSON fault quotes what it found, which here may be part of a credential.
-            raise ValueError(f"an answer that cannot be read: {fault.reason}") from None
-        if fetched.status == _BAD_REQUEST and is_object(said) and said.get("error") == _NOT_ITS_KIND:
+        said = read_object(fetched.body)
+        if fetched.status == _BAD_REQUEST and said.get("error") == _NOT_ITS_KIND:
             return {"active": False}
         if fetched.status != OK:
             raise OSError(f"status {fetched.status}")
-        if not is_object(said) or not isinstance(said.get("active"), bool):
+        if not isinstance(said.get("active"), bool):
             raise ValueError("an answer that does not say whether the token is active")
         return said

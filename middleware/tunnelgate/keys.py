@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
-from tunnelgate.discovery import Discovery
+from tunnelgate.discovery import Discovery, locate
 from tunnelgate.errors import KeysUnavailable
 from tunnelgate.fetching import OK, Fetch
 from tunnelgate.jwks import KeySet, VerificationKey, read_keys
@@ -87,9 +87,7 @@ class RemoteKeys:
         return keys.get(key_id)
 
     async def _load(self) -> KeySet:
-        location = self._location
-        url = location if isinstance(location, str) else await location.find("jwks_uri")
-        fetched = await self._fetch(url)
+        fetched = await self._fetch(await locate(self._location, "jwks_uri"))
         if fetched.status != OK:
             raise OSError(f"status {fetched.status}")
         return read_keys(fetched.body)

@@ -9,13 +9,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tunnelgate.client_authentication import ClientSecret
-from tunnelgate.discovery import Discovery
+from tunnelgate.discovery import Discovery, locate
 from tunnelgate.errors import CredentialUnavailable
-from tunnelgate.fetching import OK, Fetch
+from tunnelgate.fetching import OK, Fetch, read_object
 from tunnelgate.identifiers import check_scope, check_url
 from tunnelgate.reading.bearer import MAX_TOKEN
 from tunnelgate.reading.fault import Fault
-from tunnelgate.reading.strict_json import is_object, read_json
 from tunnelgate.verdict import Reason
 
 _BAD_REQUEST = 400
@@ -108,13 +107,12 @@ class TokenEndpoint:
         return issued
 
     async def _request(self, form: Mapping[str, str]) -> IssuedToken:
-        location = self._location
-        url = location if isinstance(location, str) else await location.find("token_endpoint")
+        url = await locate(self._location, "token_endpoint")
         form, headers = self._client.authenticate({**form, **self._wanted})
         try:
             fetched = await self._fetch(url, form=form, headers=headers)
             if fetched.status == OK:
-                return _issued(_object(fetched.body))
+                return _issued(read_object(fetched.body))
         except (OSError, ValueError) as error:
             raise CredentialUnavailable(f"token endpoint: {error}") from None
         word = _error_in(fetched.body)
@@ -123,20 +121,9 @@ class TokenEndpoint:
         raise CredentialUnavailable(f"token endpoint: status {fetched.status}, {word}")
 
 
-def _object(body: bytes) -> Mapping[str, Any]:
-    try:
-        value, _ = read_json(body)
-    except Fault as fault:
-        # The detail of a JSON fault quotes what it found, which here may be part of a credential.
-        raise ValueError(f"an answer that cannot be read: {fault.reason}") from None
-    if not is_object(value):
-        raise ValueError("an answer that is no object")
-    return value
-
-
 def _error_in(body: bytes) -> str:
     try:
-        said = _object(body).get("error")
+        said = read_object(body).get("error")
     except ValueError:
         said = None
     return said if isinstance(said, str) and said in _ERRORS else "no known error"
