@@ -6,7 +6,7 @@ INSTALLED := .venv/.installed
 LOCK := uv pip compile --quiet --universal --generate-hashes --no-header --python-version 3.11
 
 .DEFAULT_GOAL := help
-.PHONY: help demo probe test coverage check conformance clients issuers browser fuzz format lock clean
+.PHONY: help demo probe test coverage check conformance clients issuers browser network fuzz format lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' Makefile
@@ -40,6 +40,9 @@ issuers: $(INSTALLED) ## let a certified OAuth server make the tokens, and the o
 
 browser: $(INSTALLED) ## let a real browser log in at the development issuer (needs Debian's chromium)
 	@scripts/browser
+
+network: $(INSTALLED) ## put a real nginx and real source addresses in front of the gate (needs Debian's nginx-light, and root)
+	@scripts/network
 
 fuzz: $(INSTALLED) ## feed each parser random bytes (SECONDS=60)
 	@scripts/fuzz --seconds $(SECONDS)

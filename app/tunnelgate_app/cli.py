@@ -84,7 +84,8 @@ def demo(
     configure_logs(policy.log_level)
     gateway = create_gateway(policy)
     typer.echo(demo_files.introduction(DemoState.from_folder(state), state, _command()))
-    if not run(gateway, listener, shutdown_timeout=policy.shutdown_timeout):
+    seconds = policy.shutdown_timeout
+    if not run(gateway, listener, shutdown_timeout=seconds, on_stop=gateway.stop):
         raise typer.Exit(_FOUND_WRONG)
 
 
@@ -98,8 +99,9 @@ def serve(config: ConfigOption = Path("tunnelgate.yaml"), http: ParserOption = "
     policy = Policy.from_file(config)
     configure_logs(policy.log_level)
     gateway, tls = prepare(policy)
-    listener = open_listener(policy.listen_addr)
-    if not run(gateway, listener, parser=http, tls=tls, shutdown_timeout=policy.shutdown_timeout):
+    listener = open_listener(policy.listen_addr, socket_mode=policy.socket_mode)
+    seconds = policy.shutdown_timeout
+    if not run(gateway, listener, parser=http, tls=tls, shutdown_timeout=seconds, on_stop=gateway.stop):
         raise typer.Exit(_FOUND_WRONG)
 
 
@@ -118,10 +120,13 @@ def check(config: ConfigOption = Path("tunnelgate.yaml")) -> None:
         listed = (*(route.tools or ()), *(route.prompts or ()), *(route.resources or ()), *route.methods)
         allowed = ", ".join(listed) or "no tools"
         typer.echo(f"{' '.join(policy.hostnames(name))}: {allowed}")
-        if route.public_paths:
-            typer.echo(f"  without a token: {', '.join(route.public_paths)}")
-        if route.mount is None:
-            typer.echo(f"warning: {path_of(('routes', name))} has no mount, which `serve` needs", err=True)
+        if route.open_paths:
+            typer.echo(f"  without a token: {', '.join(route.open_paths)}")
+        if route.upstream is not None:
+            typer.echo(f"  to {route.upstream.url}")
+        elif route.mount is None:
+            path = path_of(("routes", name))
+            typer.echo(f"warning: {path} has neither mount nor upstream, and `serve` needs one", err=True)
     for warning in policy.warnings:
         typer.echo(f"warning: {warning}", err=True)
 

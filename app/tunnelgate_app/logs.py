@@ -6,12 +6,29 @@ from collections.abc import Mapping
 
 import structlog
 
+from tunnelgate import UpstreamFailed
+
 _LEVELS: Mapping[str, int] = {
     "debug": logging.DEBUG,
     "info": logging.INFO,
     "warn": logging.WARNING,
     "error": logging.ERROR,
 }
+
+
+class _NotToldTwice(logging.Filter):
+    """Leaves out a traceback of what the gate has told in a sentence, with its request."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return record.exc_info is None or not isinstance(record.exc_info[1], UpstreamFailed)
+
+
+_NOT_TOLD_TWICE = _NotToldTwice()
+
+
+def leave_out_what_was_told() -> None:
+    """Let uvicorn say nothing of answers that were cut off because an upstream failed."""
+    logging.getLogger("uvicorn.error").addFilter(_NOT_TOLD_TWICE)
 
 
 def configure_logs(level: str) -> None:
@@ -39,5 +56,6 @@ def configure_logs(level: str) -> None:
         )
     )
     logging.basicConfig(handlers=[handler], level=_LEVELS[level], force=True)
+    leave_out_what_was_told()
     for name in ("httpx2", "httpcore2", "asyncio"):
         logging.getLogger(name).setLevel(logging.WARNING)

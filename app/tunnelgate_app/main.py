@@ -4,7 +4,7 @@ r"""The gateway for a server that imports applications.
 
     TUNNELGATE_CONFIG=tunnelgate.yaml uvicorn tunnelgate_app.main:app \
         --http tunnelgate.uvicorn_http:StrictHttpToolsProtocol --no-proxy-headers \
-        --no-access-log --no-server-header --ws none
+        --no-access-log --no-server-header --ws none --timeout-graceful-shutdown 30
 
 A configuration that is not right ends the process with its faults and the status 2.
 """
@@ -15,13 +15,14 @@ import sys
 from tunnelgate import ConfigurationError, ConfigurationFault, Policy
 from tunnelgate.asgi import ASGIApp, Receive, Scope, Send
 from tunnelgate_app.gateway import create_gateway
+from tunnelgate_app.logs import leave_out_what_was_told
 from tunnelgate_app.process import ProcessSettings
 
 logger = logging.getLogger("uvicorn.error")
 
 STRICT_OPTIONS = (
     "--http tunnelgate.uvicorn_http:StrictHttpToolsProtocol "
-    "--no-proxy-headers --no-access-log --no-server-header --ws none"
+    "--no-proxy-headers --no-access-log --no-server-header --ws none --timeout-graceful-shutdown 30"
 )
 
 
@@ -37,6 +38,7 @@ def _load() -> ASGIApp:
         sys.exit(2)
 
 
+leave_out_what_was_told()
 _gateway = _load()
 
 

@@ -3,23 +3,25 @@
 import asyncio
 import errno
 import logging
+import os
 import socket
 import ssl
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from types import FrameType
 from typing import Any, Literal
 
 import uvicorn
-from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives.serialization import load_pem_private_key
-from cryptography.x509 import Certificate, load_pem_x509_certificates
 
-from tunnelgate import ConfigurationError, ConfigurationFault
+from tunnelgate import ConfigurationError
 from tunnelgate.asgi import ASGIApp
+from tunnelgate.tls_files import TlsFileLoader, new_context
 from tunnelgate.uvicorn_http import StrictHttpToolsProtocol, TimedH11Protocol
+from tunnelgate_app.stopping import CUT_SECONDS, LAST_SECONDS, Draining, LastResort
+from tunnelgate_app.unix_socket import BACKLOG, UnixSocketError, open_unix_listener
 
 logger = logging.getLogger("tunnelgate")
 
@@ -28,11 +30,11 @@ Loop = Literal["auto", "asyncio", "uvloop"]
 
 HANDSHAKE_SECONDS = 10.0  # that a TLS handshake may take
 
+_UNIX = "unix:"
 _PROTOCOLS: Mapping[Parser, type[asyncio.Protocol]] = {
     "strict": StrictHttpToolsProtocol,
     "h11": TimedH11Protocol,
 }
-_OF_ANOTHER_KEY = ("KEY_VALUES_MISMATCH", "KEY_TYPE_MISMATCH", "NO_CERTIFICATE_ASSIGNED")
 
 
 class ListenError(Exception):
@@ -45,18 +47,28 @@ def split_address(listen_addr: str) -> tuple[str, int]:
     return host.strip("[]"), int(port)
 
 
-def open_listener(listen_addr: str) -> socket.socket:
-    """Return a socket that listens on ``listen_addr``; raises :class:`ListenError`."""
+def open_listener(listen_addr: str, *, socket_mode: int = 0o600) -> socket.socket:
+    """Return a socket that listens on ``listen_addr``; raises :class:`ListenError`.
+
+    ``unix:`` and an absolute path is a Unix socket, with the permissions ``socket_mode``; its file is
+    removed when the socket is closed.
+    """
+    if listen_addr.startswith(_UNIX):
+        try:
+            return open_unix_listener(listen_addr.removeprefix(_UNIX), socket_mode)
+        except UnixSocketError as error:
+            raise ListenError(f"{listen_addr} {error}") from None
     host, port = split_address(listen_addr)
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        return socket.create_server((host, port), family=family, backlog=2048)
+        return socket.create_server((host, port), family=family, backlog=BACKLOG)
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
             raise ListenError(
                 f"{listen_addr} is in use: stop what listens there, or choose another port"
             ) from None
-        raise ListenError(f"{listen_addr} cannot be listened on: {error.strerror}") from None
+        why = (error.strerror or "").partition(" (while")[0]  # the address stands in the sentence already
+        raise ListenError(f"{listen_addr} cannot be listened on: {why}") from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,108 +91,29 @@ def open_tls(files: TlsFiles, *, clock: Callable[[], float] = time.time) -> ssl.
     A certificate that is out of date by ``clock``, in seconds since 1970, is logged and used.
     Raises :class:`~tunnelgate.ConfigurationError` with every fault that the files have.
     """
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.options |= ssl.OP_NO_COMPRESSION | ssl.OP_NO_RENEGOTIATION
-    context.set_alpn_protocols(["http/1.1"])
-    loader = _Loader(context)
-    loader.load_own(files.cert_file, files.key_file)
+    context = new_context(ssl.PROTOCOL_TLS_SERVER)
+    loader = TlsFileLoader(context)
+    loader.load_own("tls.cert_file", files.cert_file, "tls.key_file", files.key_file)
     if files.client_ca_file is not None:
-        loader.load_client_authorities(files.client_ca_file)
+        loader.load_authorities("tls.client_ca_file", files.client_ca_file)
+        context.verify_mode = ssl.CERT_OPTIONAL
+        # Who resumes a session has not shown a certificate that is still valid.
+        context.num_tickets = 0
+        context.options |= ssl.OP_NO_TICKET
     if loader.faults:
         raise ConfigurationError("tls", loader.faults)
-    loader.warn_of_dates(datetime.fromtimestamp(clock(), UTC))
+    loader.warn(datetime.fromtimestamp(clock(), UTC))
     return context
-
-
-class _Loader:
-    def __init__(self, context: ssl.SSLContext) -> None:
-        self.faults: list[ConfigurationFault] = []
-        self._context = context
-        self._certificates: list[tuple[str, str | Path, Certificate]] = []
-
-    def load_own(self, cert_file: str | Path, key_file: str | Path) -> None:
-        certificates = self._read_certificates("tls.cert_file", cert_file)
-        if not self._is_key("tls.key_file", key_file) or not certificates:
-            return
-        try:
-            # OpenSSL would otherwise ask at the terminal for a password.
-            self._context.load_cert_chain(cert_file, key_file, password=lambda: "")
-        except ssl.SSLError as error:
-            if error.reason in _OF_ANOTHER_KEY:
-                sentence = f"is not the key of the first certificate in {cert_file}"
-                self._add("tls.key_file", key_file, sentence)
-            else:
-                self._add("tls.cert_file", cert_file, f"cannot be used: {_reason(error)}")
-
-    def load_client_authorities(self, file: str | Path) -> None:
-        if not self._read_certificates("tls.client_ca_file", file):
-            return
-        try:
-            self._context.load_verify_locations(file)
-        except ssl.SSLError as error:
-            self._add("tls.client_ca_file", file, f"cannot be used: {_reason(error)}")
-        self._context.verify_mode = ssl.CERT_OPTIONAL
-        self._context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN  # a CA counts without its own CA
-        # Who resumes a session has not shown a certificate that is still valid.
-        self._context.num_tickets = 0
-        self._context.options |= ssl.OP_NO_TICKET
-
-    def warn_of_dates(self, now: datetime) -> None:
-        for path, file, certificate in self._certificates:
-            if now > certificate.not_valid_after_utc:
-                last = certificate.not_valid_after_utc.isoformat()
-                logger.warning("%s = %r: a certificate in it expired at %s", path, str(file), last)
-            if now < certificate.not_valid_before_utc:
-                first = certificate.not_valid_before_utc.isoformat()
-                logger.warning("%s = %r: a certificate in it begins only at %s", path, str(file), first)
-
-    def _read_certificates(self, path: str, file: str | Path) -> Sequence[Certificate]:
-        content = self._read(path, file)
-        if content is None:
-            return ()
-        try:
-            certificates = load_pem_x509_certificates(content)
-        except ValueError:
-            self._add(path, file, "has no certificate in PEM, or one that cannot be read")
-            return ()
-        self._certificates += [(path, file, each) for each in certificates]
-        return certificates
-
-    def _is_key(self, path: str, file: str | Path) -> bool:
-        content = self._read(path, file)
-        if content is None:
-            return False
-        try:
-            load_pem_private_key(content, password=None)
-        except TypeError:
-            self._add(path, file, "has a password; a gate that starts by itself needs a key without")
-            return False
-        except (ValueError, UnsupportedAlgorithm):
-            self._add(path, file, "has no private key in PEM, or one that cannot be read")
-            return False
-        return True
-
-    def _read(self, path: str, file: str | Path) -> bytes | None:
-        try:
-            return Path(file).read_bytes()
-        except OSError as error:
-            self._add(path, file, f"cannot be read: {error.strerror}")
-            return None
-
-    def _add(self, path: str, file: str | Path, sentence: str) -> None:
-        self.faults.append(ConfigurationFault(path, repr(str(file)), sentence))
-
-
-def _reason(error: ssl.SSLError) -> str:
-    return str(error.reason).lower().replace("_", " ")
 
 
 class Server(uvicorn.Server):
     """uvicorn's server as a gate needs it.
 
     ``shutdown_timeout`` and ``handshake_timeout`` are in seconds. ``tls`` is from :func:`open_tls`;
-    without it, the listeners speak HTTP in the clear.
+    without it, the listeners speak HTTP in the clear. ``on_stop`` is called once, when the server
+    begins to stop, with the seconds that are left; an exception of it is logged. ``leave`` ends the
+    process with an exit code: with 0 where a second after ``shutdown_timeout`` it is still there,
+    and at once where it is told to stop a second time.
     """
 
     def __init__(
@@ -192,6 +125,8 @@ class Server(uvicorn.Server):
         shutdown_timeout: float = 30,
         tls: ssl.SSLContext | None = None,
         handshake_timeout: float = HANDSHAKE_SECONDS,
+        on_stop: Callable[[float], None] | None = None,
+        leave: Callable[[int], object] = os._exit,
     ) -> None:
         super().__init__(
             uvicorn.Config(
@@ -204,43 +139,98 @@ class Server(uvicorn.Server):
                 proxy_headers=False,  # who a forwarding header is believed from is a rule of ours
                 server_header=False,
                 log_config=None,
-                timeout_graceful_shutdown=round(shutdown_timeout),
             )
         )
+        self._shutdown_timeout = shutdown_timeout
         self._tls = tls
         self._handshake_timeout = handshake_timeout
+        self._on_stop = on_stop
+        self._leave = leave
+        self._last_resort = LastResort(shutdown_timeout + LAST_SECONDS, leave)
+        self._told_at: float | None = None
+
+    def run(self, sockets: list[socket.socket] | None = None) -> None:
+        """Serve on ``sockets`` until the server is told to stop."""
+        with self._last_resort:
+            super().run(sockets)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start the application, and listen."""
         if self._tls is None:
             await super().startup(sockets)
-            self._say_where(sockets)
-            return
-        await super().startup([])  # whose listeners would wait a minute for a handshake
+        else:
+            await super().startup([])  # whose listeners would wait a minute for a handshake
+            await self._listen_with_tls(sockets or [], self._tls)
+        self._say_where(sockets or [])
+
+    async def _listen_with_tls(self, sockets: list[socket.socket], tls: ssl.SSLContext) -> None:
         loop = asyncio.get_running_loop()
-        for listener in sockets or ():
+        for listener in sockets:
             server = await loop.create_server(
                 self._protocol,
                 sock=listener,
-                ssl=self._tls,
+                ssl=tls,
                 ssl_handshake_timeout=self._handshake_timeout,
                 backlog=self.config.backlog,
             )
             self.servers.append(server)
-        self._say_where(sockets)
 
-    def _say_where(self, sockets: list[socket.socket] | None) -> None:
-        if self.should_exit:  # the application did not start
-            return
-        for listener in sockets or ():
-            host, port = listener.getsockname()[:2]
-            address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    def _say_where(self, sockets: list[socket.socket]) -> None:
+        for listener in sockets:
+            address = _address(listener)
             logger.info("listening on %s, %s", address, "HTTP in the clear" if self._tls is None else "TLS")
 
     def _protocol(self) -> asyncio.Protocol:
         protocol: Any = self.config.http_protocol_class
         made: asyncio.Protocol = protocol(self.config, self.server_state, self.lifespan.state)
         return made
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Begin to stop; told so again, end at once."""
+        if self._told_at is not None:
+            self._leave(128 + sig)
+            return
+        self._told_at = time.monotonic()
+        self._last_resort.begin()
+        super().handle_exit(sig, frame)  # which others hook into, such as the MCP SDK's streams
+        self._captured_signals.clear()  # or the process would end by the signal, and not with 0
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Take no more connections, finish the calls in flight, and stop the application."""
+        passed = 0.0 if self._told_at is None else time.monotonic() - self._told_at
+        left = max(0.0, self._shutdown_timeout - passed)
+        loop = asyncio.get_running_loop()
+        until = loop.time() + left
+        self._announce(left)
+        for server in self.servers:
+            server.close()
+        for listener in sockets or ():
+            listener.close()
+        draining = Draining(self.server_state)
+        await draining.finish(until)
+        await draining.cut()
+        try:
+            async with asyncio.timeout_at(until + 2 * CUT_SECONDS):
+                await self.lifespan.shutdown()
+        except TimeoutError:
+            logger.warning("the application did not stop in time and is left behind")
+
+    def _announce(self, left: float) -> None:
+        logger.info("stopping: calls in flight have %.1f seconds to finish", left)
+        if self._on_stop is None:
+            return
+        try:
+            self._on_stop(left)
+        except Exception:
+            logger.exception("what was to be told of the stop broke")
+
+
+def _address(listener: socket.socket) -> str:
+    name = listener.getsockname()
+    if isinstance(name, str):
+        return f"{_UNIX}{name}"
+    host, port = name[:2]
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def run(
@@ -250,14 +240,17 @@ def run(
     parser: Parser = "strict",
     shutdown_timeout: float = 30,
     tls: ssl.SSLContext | None = None,
+    on_stop: Callable[[float], None] | None = None,
 ) -> bool:
     """Serve ``app`` until the process is told to stop; return whether it started.
 
+    What comes afterwards has to be short: see ``leave`` of :class:`Server` for this and the rest.
     ``shutdown_timeout`` is in seconds. ``tls`` is from :func:`open_tls`.
     """
-    server = Server(app, parser=parser, shutdown_timeout=shutdown_timeout, tls=tls)
+    server = Server(app, parser=parser, shutdown_timeout=shutdown_timeout, tls=tls, on_stop=on_stop)
     try:
-        server.run(sockets=[listener])
+        with listener:
+            server.run(sockets=[listener])
     except SystemExit:  # how uvicorn says that the application did not start
         return False
     return server.started

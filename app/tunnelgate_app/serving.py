@@ -3,19 +3,18 @@
 import ssl
 
 from tunnelgate import ConfigurationError, ConfigurationFault, Policy
-from tunnelgate.asgi import ASGIApp
 from tunnelgate.configuration.faults import path_of
-from tunnelgate_app.gateway import create_gateway
+from tunnelgate_app.gateway import Gateway, create_gateway
 from tunnelgate_app.server import TlsFiles, open_tls
 
 
-def prepare(policy: Policy) -> tuple[ASGIApp, ssl.SSLContext | None]:
+def prepare(policy: Policy) -> tuple[Gateway, ssl.SSLContext | None]:
     """Return the gateway for ``policy``, and its TLS where it has some.
 
     Raises :class:`~tunnelgate.ConfigurationError` with everything that is in the way.
     """
     faults = listener_faults(policy)
-    gateway: ASGIApp | None = None
+    gateway: Gateway | None = None
     tls: ssl.SSLContext | None = None
     try:
         tls = listener_tls(policy)
@@ -38,7 +37,18 @@ def listener_tls(policy: Policy) -> ssl.SSLContext | None:
 
 
 def listener_faults(policy: Policy) -> list[ConfigurationFault]:
-    """Return what routes need of the listener and its settings do not have."""
+    """Return what routes and clients need of the listener and its settings do not have."""
+    return [*_of_unix_socket(policy), *_of_client_certificates(policy)]
+
+
+def _of_unix_socket(policy: Policy) -> list[ConfigurationFault]:
+    if not policy.clients.trust_unix_socket or policy.listen_addr.startswith("unix:"):
+        return []
+    sentence = "means nothing unless listen_addr is a Unix socket"
+    return [ConfigurationFault("clients.trust_unix_socket", "True", sentence)]
+
+
+def _of_client_certificates(policy: Policy) -> list[ConfigurationFault]:
     if policy.tls is not None and policy.tls.client_ca_file is not None:
         return []
     return [

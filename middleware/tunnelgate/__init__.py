@@ -18,6 +18,7 @@ from tunnelgate.configuration.oauth import (
     TokenRequest,
 )
 from tunnelgate.configuration.routes import Route, RouteClients, Rule
+from tunnelgate.configuration.upstreams import RouteUpstream, Upstreams, UpstreamTls
 from tunnelgate.credentials import Credential, ExchangedToken, OwnToken, StaticToken, UpstreamCredentials
 from tunnelgate.discovery import Discovery
 from tunnelgate.dpop import DPoP, Nonces
@@ -31,6 +32,7 @@ from tunnelgate.errors import (
     ReplayWindowFull,
     TunnelgateError,
     Unavailable,
+    UpstreamFailed,
 )
 from tunnelgate.exchange import Principal, principal_of
 from tunnelgate.fetching import Fetch, Fetched
@@ -100,6 +102,7 @@ __all__ = [
     "Requirement",
     "Route",
     "RouteClients",
+    "RouteUpstream",
     "Rule",
     "Sealer",
     "StaticKeys",
@@ -113,6 +116,9 @@ __all__ = [
     "TunnelgateError",
     "Unavailable",
     "UpstreamCredentials",
+    "UpstreamFailed",
+    "UpstreamTls",
+    "Upstreams",
     "Verdict",
     "principal_of",
     "protect",

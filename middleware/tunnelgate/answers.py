@@ -7,11 +7,14 @@ so that a client which tries one era of the protocol after the other reads the s
 
 import asyncio
 import logging
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from enum import Enum
 
 from tunnelgate.asgi import Message, Send
 from tunnelgate.body import read_aside
+from tunnelgate.errors import UpstreamFailed
 from tunnelgate.exchange import Exchange
 from tunnelgate.reading.answer_head import read_answer_head
 from tunnelgate.reading.event_stream import Event, EventReader, write_event
@@ -25,6 +28,7 @@ from tunnelgate.verdict import Reason
 logger = logging.getLogger("tunnelgate")
 
 _AT_ONCE = 8 * 1024  # octets of a stream that are judged before others get their turn
+_LAST_SECONDS = 5.0  # in which a client takes what it is told of a failure
 DEFAULT_MAX_ANSWER = 8 * 1024 * 1024
 
 # What a server says to the gate, not to the client: it has not heard of the client's token.
@@ -52,11 +56,19 @@ class _State(Enum):
 class AnswerGuard:
     """Stands in for ``send`` and lets through what answers the request of ``exchange``.
 
-    ``max_answer`` is the octets of a body or of one event.
+    ``max_answer`` is the octets of a body or of one event. ``ended`` is called when nothing more is
+    passed on, although the application behind the gate has more to say.
     """
 
     def __init__(
-        self, send: Send, exchange: Exchange, rules: ResultRules, expected: Expected, *, max_answer: int
+        self,
+        send: Send,
+        exchange: Exchange,
+        rules: ResultRules,
+        expected: Expected,
+        *,
+        max_answer: int,
+        ended: Callable[[], None] | None = None,
     ) -> None:
         self._send = send
         self._exchange = exchange
@@ -64,6 +76,7 @@ class AnswerGuard:
         self._expected = expected
         self._max_answer = max_answer
         self._state = _State.BEFORE
+        self._ended = ended
         self._status = 0
         self._headers: Headers = []
         self._body = bytearray()
@@ -82,6 +95,8 @@ class AnswerGuard:
                 await self._continue(message.get("body", b""), more=message.get("more_body", False))
         except Fault as fault:
             await self._refuse(fault)
+            if self._ended is not None:
+                self._ended()
 
     async def _begin(self, start: Message) -> None:
         if self._state is not _State.BEFORE:
@@ -101,7 +116,9 @@ class AnswerGuard:
             await self._answer(head.status, b"")
         elif head.media_type == "text/event-stream":
             self._state = _State.STREAM
-            headers = [*self._headers, (b"content-type", b"text/event-stream")]
+            # Or a proxy in front would keep events back until there are many.
+            unbuffered = [pair for pair in self._headers if pair[0] != b"x-accel-buffering"]
+            headers = [*unbuffered, (b"x-accel-buffering", b"no"), (b"content-type", b"text/event-stream")]
             await self._send({"type": "http.response.start", "status": head.status, "headers": headers})
         elif self._expected is Expected.STREAM or head.media_type not in ("", "application/json"):
             raise Fault(Reason.ANSWER_NOT_VALID, f"media type {(head.media_type or 'unreadable')[:80]!r}")
@@ -109,6 +126,18 @@ class AnswerGuard:
     @property
     def _is_silent(self) -> bool:
         return self._expected is Expected.NOTHING
+
+    async def fail(self, failure: UpstreamFailed) -> None:
+        """End the answer of an application that did not answer as it should."""
+        if self._exchange.is_refused or self._state is _State.DONE:
+            return
+        with suppress(TimeoutError):  # who does not read is told nothing, and holds nothing up
+            async with asyncio.timeout(_LAST_SECONDS):
+                if self._state is _State.STREAM and self._rules.is_answered:
+                    await self._continue(b"", more=False)  # what lacks is nothing that anybody waits for
+                    return
+                self._exchange.retry_after = failure.retry_after
+                await self._refuse(Fault(failure.reason, failure.detail))
 
     async def close(self) -> None:
         """End an answer that the application behind the gate has not ended."""
@@ -193,7 +222,9 @@ class AnswerGuard:
         await self._send({"type": "http.response.body", "body": body})
 
     async def _refuse(self, fault: Fault) -> None:
-        logger.warning("request %s: %s: %s", self._exchange.request_id, fault.reason, fault.detail)
+        level = logging.INFO if fault.reason is Reason.CALL_CANCELLED else logging.WARNING
+        said = f"{fault.reason}: {fault.detail}" if fault.detail else fault.reason
+        logger.log(level, "request %s: %s", self._exchange.name, said)
         was_streaming = self._state is _State.STREAM
         self._state = _State.DONE
         if was_streaming:

@@ -7,13 +7,13 @@ what is asked of the server, or why it is not.
 Specification: https://modelcontextprotocol.io/specification/2025-11-25/basic/transports#streamable-http
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from tunnelgate.answers import Expected
 from tunnelgate.completions import Completed, read_completed
-from tunnelgate.exchange import Exchange
+from tunnelgate.exchange import Exchange, Load
 from tunnelgate.handles import UNASKED, Handles, Origin, Task
 from tunnelgate.messages import MessageRules
 from tunnelgate.reading.fault import Fault
@@ -44,7 +44,10 @@ _TASKS_NEEDED: Mapping[str, Any] = {"requiredCapabilities": {"extensions": {TASK
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """An allowed request as it goes on, and by what its answer is judged."""
+    """An allowed request as it goes on, and by what its answer is judged.
+
+    ``key`` is what the client may take it back by, ``cancels`` the key of the one that it takes back.
+    """
 
     headers: Headers
     body: bytes
@@ -53,6 +56,15 @@ class Asked:
     era: Era
     tasks: tuple[Task, ...] = ()
     completed: Completed | None = None
+    key: Hashable = None
+    cancels: Hashable = None
+
+    @property
+    def load(self) -> Load:
+        """What it is to a server."""
+        if self.expected is Expected.STREAM or self.origin.method == "subscriptions/listen":
+            return Load.STREAM
+        return Load.ASIDE if self.expected is Expected.NOTHING else Load.CALL
 
 
 def ask_by_message(exchange: Exchange, rules: MessageRules, handles: Handles) -> Asked | Refusal:
@@ -80,7 +92,17 @@ def ask_by_message(exchange: Exchange, rules: MessageRules, handles: Handles) ->
         if message.target is not None and message.method in MIRRORED:
             headers.append((b"mcp-name", write_header(message.target)))
     expected = Expected.MESSAGE if message.kind is Kind.REQUEST else Expected.NOTHING
-    return Asked(headers, message.canonical, expected, origin, era, tasks, _completed(message, rules))
+    return Asked(
+        headers,
+        message.canonical,
+        expected,
+        origin,
+        era,
+        tasks,
+        _completed(message, rules),
+        key=_key(exchange, era, message.id) if message.kind is Kind.REQUEST else None,
+        cancels=_key(exchange, era, message.params.get("requestId")) if _is_cancelling(message) else None,
+    )
 
 
 def ask_for_stream(exchange: Exchange, rules: MessageRules, handles: Handles) -> Asked | Refusal:
@@ -118,6 +140,18 @@ def _session(exchange: Exchange, handles: Handles, era: Era) -> Headers:
     if handle is None or era is Era.MODERN:
         return []
     return [(b"mcp-session-id", handles.enter(handle.decode("latin-1")).encode("ascii"))]
+
+
+def _key(exchange: Exchange, era: Era, message_id: Any) -> Hashable:
+    """Return what a request of a session is known by; elsewhere two clients may use the same id."""
+    session = exchange.head.fields.get(b"mcp-session-id")
+    if session is None or era is Era.MODERN or not isinstance(message_id, str | int):
+        return None
+    return session, type(message_id), message_id
+
+
+def _is_cancelling(message: Message) -> bool:
+    return message.kind is Kind.NOTIFICATION and message.method == "notifications/cancelled"
 
 
 def _tasks(message: Message, handles: Handles) -> tuple[Task, ...]:

@@ -27,7 +27,7 @@ import orjson
 
 from tunnelgate.asgi import ASGIApp, Message, Receive, Scope, Send
 from tunnelgate.clients import read_peer
-from tunnelgate.errors import AuditUnavailable
+from tunnelgate.errors import AuditUnavailable, UpstreamFailed
 from tunnelgate.exchange import Clock, Exchange, new_request_id, with_exchange
 from tunnelgate.reading.fault import Fault
 from tunnelgate.reading.head import read_head
@@ -113,6 +113,7 @@ def record_of(exchange: Exchange, verdict: Verdict) -> dict[str, Any]:
         "detail": None if isinstance(verdict, Allow) else verdict.detail,
         "route": exchange.route,
         "host": exchange.host,
+        "peer": exchange.peer,
         "client": exchange.client,
         "principal": None
         if principal is None
@@ -159,14 +160,23 @@ class AuditLog:
             write_down=self._write_down,
             request_id=self.new_id(),
             started=self.clock(),
-            client=_peer(scope),
+            peer=_peer(scope),
         )
         watched = _WatchedSend(send, exchange)
         try:
             return await self.app(with_exchange(scope, exchange), receive, watched)
-        except Exception:
+        except UpstreamFailed as failure:
+            if failure.reason is Reason.CALL_CANCELLED:
+                logger.info("request %s: %s", exchange.name, failure)
+                return None  # there is nobody to answer
+            logger.warning("request %s: %s", exchange.name, failure)
             if watched.is_answering:
                 raise  # too late to answer; the server ends the connection
+            exchange.retry_after = failure.retry_after
+            return await refuse(Broken(failure.reason), exchange, send)
+        except Exception:
+            if watched.is_answering:
+                raise
             logger.exception("request %s broke", exchange.request_id)
             return await refuse(Broken(Reason.INTERNAL_ERROR), exchange, send)
 

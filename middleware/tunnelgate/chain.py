@@ -17,14 +17,15 @@ from functools import partial, reduce
 from tunnelgate.asgi import ASGIApp
 from tunnelgate.audit import AuditLog, AuditSink
 from tunnelgate.bearer import BearerAuthentication
+from tunnelgate.calls import Calls, Ending
 from tunnelgate.certificates import CertificateBinding
 from tunnelgate.clients import ClientAllowlist
 from tunnelgate.credentials import UpstreamCredentials
 from tunnelgate.dpop import DPoP, Nonces
-from tunnelgate.endpoints import Endpoints
+from tunnelgate.endpoints import Endpoints, ReadOnly
 from tunnelgate.exchange import Clock, new_request_id
 from tunnelgate.fetching import Fetch
-from tunnelgate.handover import MCP_HEADERS, PUBLIC_HEADERS, Handover
+from tunnelgate.handover import DISCOVERY_HEADERS, MCP_HEADERS, PUBLIC_HEADERS, Handover
 from tunnelgate.hosts import HostRouter, Route
 from tunnelgate.hygiene import RequestHygiene
 from tunnelgate.materials import KeysOf, Materials, gather
@@ -69,18 +70,25 @@ def build_gate(
     lifespan: ASGIApp,
     materials: Materials,
     *,
+    calls: Calls | None = None,
     clock: Clock = time.time,
     new_id: Callable[[], str] = new_request_id,
 ) -> ASGIApp:
     """Return the gate in front of ``targets``, the application of each route by its name.
 
     ``lifespan`` is the application that start-up and shutdown are passed to; ``materials`` are what
-    :func:`~tunnelgate.materials.gather` found; the rest is as in :func:`protect`.
+    :func:`~tunnelgate.materials.gather` found; ``calls`` are those that the gate has under way; the
+    rest is as in :func:`protect`.
     """
+    calls = Calls() if calls is None else calls
     routes = {
         hostname: Route(name, app)
         for name, target in targets.items()
-        for app in [_route_chain(policy, name, target, lifespan=lifespan, materials=materials, clock=clock)]
+        for app in [
+            _route_chain(
+                policy, name, target, lifespan=lifespan, materials=materials, calls=calls, clock=clock
+            )
+        ]
         for hostname in policy.hostnames(name)
     }
     layers: list[Wrap] = [
@@ -105,6 +113,7 @@ def _route_chain(
     *,
     lifespan: ASGIApp,
     materials: Materials,
+    calls: Calls,
     clock: Clock,
 ) -> ASGIApp:
     route = policy.routes[name]
@@ -140,6 +149,7 @@ def _route_chain(
             sealer=materials.sealer,
             max_body=policy.limits.body_bytes,
             max_answer=policy.limits.answer_bytes,
+            calls=calls,
         ),
     ]
     if credential is not None:
@@ -147,14 +157,25 @@ def _route_chain(
         endpoint_layers.append(partial(UpstreamCredentials, credential=credential))
     # Last, so that what is written down as allowed is what the application gets.
     endpoint_layers.append(partial(Handover, headers=MCP_HEADERS | forwarded))
-    open_path = Handover(target, headers=PUBLIC_HEADERS | forwarded)
-    endpoints: dict[str, ASGIApp] = dict.fromkeys(route.public_paths, open_path)
+    open_path = Ending(Handover(target, headers=PUBLIC_HEADERS | forwarded), calls)
+    # Documents and nothing else, or a server that speaks MCP on every path would be asked for anything.
+    documents = Ending(ReadOnly(Handover(target, headers=DISCOVERY_HEADERS)), calls)
+    endpoints: dict[str, ASGIApp] = {
+        **dict.fromkeys(route.discovery_paths, documents),
+        **dict.fromkeys(route.public_paths, open_path),
+    }
     route_layers: list[Wrap] = [
         # The cheapest question about the caller, and the one that needs nothing that he sent.
         partial(
             ClientAllowlist,
             allowed_ips=policy.clients.allowed_ips,
             within=None if route.clients is None else route.clients.allowed_ips,
+            address_from=policy.clients.address_from,
+            trusted_proxies=policy.clients.trusted_proxies,
+            trust_unix_socket=policy.clients.trust_unix_socket,
+            # What is wide was meant, or there would be no policy.
+            allow_wide_networks=True,
+            trust_wide_networks=True,
         )
     ]
     if route.speaks_mcp:

@@ -42,6 +42,16 @@ class Endpoints(Layer):
         await self.applications[_path_of(scope)](scope, receive, send)
 
 
+class ReadOnly(Layer):
+    """Passes on what asks for a document, and refuses what could do more."""
+
+    async def judge(self, scope: Scope, exchange: Exchange) -> Verdict:
+        """Return whether the method only reads."""
+        if exchange.head.method in ("GET", "HEAD", "OPTIONS"):
+            return Allow()
+        return Deny(Reason.HTTP_METHOD_NOT_ALLOWED, exchange.head.method[:20])
+
+
 def _path_of(scope: Scope) -> str:
     root: str = scope.get("root_path", "")
     path: str = scope["path"]

@@ -10,6 +10,7 @@
         CredentialUnavailable a token for the application behind the gate cannot be had
         ReplayWindowFull      nobody can tell any more which proofs are new
         AuditUnavailable      a decision could not be written down
+      UpstreamFailed          what stands behind the gate did not answer as it should
 """
 
 from collections.abc import Sequence
@@ -79,3 +80,17 @@ class AuditUnavailable(Unavailable):
     """A decision could not be written down, so it is not carried out."""
 
     reason = Reason.AUDIT_UNAVAILABLE
+
+
+class UpstreamFailed(TunnelgateError):
+    """What stands behind the gate was not reached, or did not answer; ``reason`` says which.
+
+    The request was allowed, so this is no decision. ``detail`` is for the log alone; ``retry_after``
+    is in how many seconds it is worth while to ask again, where that is known.
+    """
+
+    def __init__(self, reason: Reason, detail: str = "", *, retry_after: float | None = None) -> None:
+        super().__init__(f"{reason}: {detail}" if detail else str(reason))
+        self.reason = reason
+        self.detail = detail
+        self.retry_after = retry_after

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Mapping
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
+from enum import Enum
 from typing import Any
 
 from tunnelgate.asgi import Scope
@@ -18,6 +19,7 @@ from tunnelgate.verdict import Verdict
 
 _EXCHANGE = "tunnelgate.exchange"
 _PRINCIPAL = "tunnelgate.principal"
+_LOAD = "tunnelgate.load"
 _ID_OCTETS = 8
 
 Clock = Callable[[], float]
@@ -26,6 +28,15 @@ Clock = Callable[[], float]
 def new_request_id() -> str:
     """Return 16 hexadecimal digits that nobody can guess."""
     return secrets.token_hex(_ID_OCTETS)
+
+
+class Load(Enum):
+    """What a request is to the server that gets it, for whom several kinds have limits of their own."""
+
+    CALL = "its answer is waited for"
+    STREAM = "it goes on for as long as the client likes"
+    ASIDE = "it is a word about something that is under way"
+    PUBLIC = "it came without a token"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +67,8 @@ class Exchange:
     host: str | None = None  # hosts
     port: int | None = None  # hosts: the one that ``Host`` names, unless it is a scheme's own
     route: str | None = None  # hosts
-    client: str | None = None  # audit: the address that connected
+    peer: str | None = None  # audit: the address that connected
+    client: str | None = None  # clients: the address that the peer speaks for, or its own
     principal: Principal | None = None  # bearer
     token: bytes | None = field(default=None, repr=False)  # bearer: where it is to be exchanged
     proof_algorithms: tuple[str, ...] = ()  # bearer: how a DPoP proof may be signed, where one is needed
@@ -67,8 +79,14 @@ class Exchange:
     message_id: str | int | None = None  # tools: known even when the message is not one
     is_mcp: bool = False  # tools: from here on refusals are answered in JSON-RPC
     upstream_token: str | None = field(default=None, repr=False)  # credentials
+    retry_after: float | None = None  # what failed upstream: seconds, after which to ask again
     is_decided: bool = False
     is_refused: bool = False  # refusal: what is answered are words of ours
+
+    @property
+    def name(self) -> str:
+        """What the log calls the request."""
+        return self.request_id if self.route is None else f"{self.request_id} to {self.route}"
 
     def decide(self, verdict: Verdict) -> None:
         """Write ``verdict`` down, before anything is answered or forwarded.
@@ -99,6 +117,19 @@ def with_exchange(scope: Scope, exchange: Exchange) -> Scope:
     return {**scope, _EXCHANGE: exchange}
 
 
+def with_load(scope: Scope, load: Load) -> Scope:
+    """Return a copy of ``scope`` that says what the request is to a server."""
+    return {**scope, _LOAD: load}
+
+
+def load_of(scope: Scope) -> Load | None:
+    """Return what the request is to a server, where a layer around it knows."""
+    load: Load | None = scope.get(_LOAD)
+    if load is None and _PRINCIPAL in scope and caller_of(scope) is None:
+        return Load.PUBLIC  # behind a gate, on a path where nobody asked whose it is
+    return load
+
+
 def without_exchange(scope: Scope, headers: list[tuple[bytes, bytes]]) -> Scope:
     """Return the scope that an application behind the gate sees: these headers, and the principal."""
     target = {**scope, "headers": headers, _PRINCIPAL: scope[_EXCHANGE].principal}
@@ -106,11 +137,22 @@ def without_exchange(scope: Scope, headers: list[tuple[bytes, bytes]]) -> Scope:
     return target
 
 
+def caller_of(scope: Scope) -> tuple[str, str, str] | None:
+    """Return by what a caller behind the gate is told from all others, ``None`` without a token."""
+    principal = _found(scope)
+    return None if principal is None else (principal.issuer, principal.subject, principal.client_id)
+
+
 def principal_of(scope: Scope) -> Principal | None:
     """Return whom the request in ``scope`` was allowed for, if a gate around this app verified that."""
+    found = _found(scope)
+    # A copy, because the next request with the same token is judged by the same claims.
+    return None if found is None else replace(found, claims=deepcopy(dict(found.claims)))
+
+
+def _found(scope: Scope) -> Principal | None:
     exchange: Exchange | None = scope.get(_EXCHANGE)
     found: Principal | None = scope.get(_PRINCIPAL)
     if exchange is not None and exchange.principal is not None:
         found = exchange.principal
-    # A copy, because the next request with the same token is judged by the same claims.
-    return None if found is None else replace(found, claims=deepcopy(dict(found.claims)))
+    return found

@@ -45,6 +45,22 @@ PUBLIC_HEADERS = MCP_HEADERS | {
     b"origin",
     b"referer",
 }
+# What a document needs that anybody may read; with an Accept of its own it could be a stream.
+DISCOVERY_HEADERS = frozenset(
+    {
+        b"accept-encoding",
+        b"accept-language",
+        b"access-control-request-headers",
+        b"access-control-request-method",
+        b"host",
+        b"if-modified-since",
+        b"if-none-match",
+        b"origin",
+        b"traceparent",
+        b"tracestate",
+        b"user-agent",
+    }
+)
 _PARAMETER_PREFIX = b"mcp-param-"
 _SCHEME_OF_TOKENS = re.compile(rb"[ \t]*(?:bearer|dpop)(?:[ \t]|\Z)", re.IGNORECASE)
 
@@ -96,4 +112,7 @@ class Handover:
                 message = {**message, "headers": [*kept, request_id]}
             await send(message)
 
-        return await self.app(without_exchange(scope, headers), receive, named_send)
+        target = without_exchange(scope, headers)
+        if exchange.client is not None and exchange.client != exchange.peer:
+            target["client"] = (exchange.client, 0)  # whom the peer speaks for has no port
+        return await self.app(target, receive, named_send)

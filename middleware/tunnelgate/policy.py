@@ -31,8 +31,9 @@ from tunnelgate.configuration.oauth import (
     TokenRequest,
 )
 from tunnelgate.configuration.routes import Route, Rule
-from tunnelgate.configuration.sources import beside, read_environment, read_yaml
+from tunnelgate.configuration.sources import beside, in_full, read_environment, read_yaml
 from tunnelgate.configuration.types import (
+    FileMode,
     FileName,
     Frozen,
     FrozenMapping,
@@ -44,6 +45,7 @@ from tunnelgate.configuration.types import (
     Seconds,
     Section,
 )
+from tunnelgate.configuration.upstreams import RouteUpstream, Upstreams, UpstreamTls
 from tunnelgate.configuration.warnings import warnings_of
 from tunnelgate.errors import ConfigurationError
 
@@ -51,10 +53,19 @@ _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
 class Clients(Section):
-    """Where clients may come from. ``address_from`` says what counts as a client's address."""
+    """Where clients may come from.
+
+    ``address_from`` says what counts as a client's address: the other end of the socket, or what a
+    header says that one of the ``trusted_proxies`` sent. ``trust_unix_socket`` makes a proxy of
+    whoever connects to the gate's own Unix socket.
+    """
 
     allowed_ips: Annotated[Sequence[NetworkText], Frozen, NotEmpty]
-    address_from: Literal["peer"] = "peer"
+    allow_wide_networks: bool = False
+    address_from: Literal["peer", "cf-connecting-ip", "x-forwarded-for", "forwarded"] = "peer"
+    trusted_proxies: Annotated[Sequence[NetworkText], Frozen] = ()
+    trust_wide_networks: bool = False
+    trust_unix_socket: bool = False
 
 
 class Tls(Section):
@@ -82,7 +93,8 @@ class Limits(Section):
 class Policy(Section):
     """The whole configuration of a gate.
 
-    ``listen_addr``, ``log_level`` and ``shutdown_timeout`` concern the gateway alone.
+    ``listen_addr``, ``socket_mode``, ``log_level`` and ``shutdown_timeout`` concern the gateway alone.
+    ``upstream`` is where it may connect to.
     ``public_scheme`` and ``public_port`` are how clients reach the gate, which may differ from how
     it listens; they are part of the resources that tokens are made for.
     ``sealing_keys`` are files of secrets that replicas share; the first seals, all of them open.
@@ -92,6 +104,7 @@ class Policy(Section):
     """
 
     listen_addr: Annotated[str, AfterValidator(fields.listen_address)] = "127.0.0.1:8080"
+    socket_mode: FileMode = 0o600
     log_level: Literal["debug", "info", "warn", "error"] = "info"
     shutdown_timeout: Seconds = 30.0
     tunnel_domain: HostName | None = None
@@ -102,6 +115,7 @@ class Policy(Section):
     clients: Clients
     oauth: OAuth | None = None
     dpop: Dpop = Dpop()
+    upstream: Upstreams = Upstreams()
     limits: Limits = Limits()
     routes: Annotated[Mapping[HostName, Route], FrozenMapping, NotEmpty]
     audit: Audit = Audit()
@@ -127,7 +141,7 @@ class Policy(Section):
         Raises :class:`~tunnelgate.errors.ConfigurationError` for whatever is wrong.
         """
         file = Path(path)
-        data = beside(file.parent, read_yaml(file))
+        data = beside(file.parent, in_full(read_yaml(file)))
         return cls.from_mapping(read_environment(cls, data, environment), str(file))
 
     @classmethod
@@ -152,7 +166,7 @@ class Policy(Section):
     def warnings(self) -> tuple[str, ...]:
         """What is allowed by an explicit word, and what a reviewer should know, each as a sentence."""
         resources = {name: self.resource(name) for name, route in self.routes.items() if route.speaks_mcp}
-        return warnings_of(self.oauth, self.routes, resources)
+        return warnings_of(self, resources)
 
     def resource(self, name: str) -> str:
         """Return the URL that tokens for a route are made for."""
@@ -197,10 +211,14 @@ _KEYS: Mapping[str, tuple[str, ...]] = {
         ("limits", Limits),
         ("oauth", OAuth),
         ("routes", Route),
+        ("routes.tls", UpstreamTls),
+        ("routes.upstream", RouteUpstream),
         ("prompts", Rule),
         ("resources", Rule),
         ("tls", Tls),
         ("token_exchange", TokenRequest),
         ("tools", Rule),
+        ("upstream", Upstreams),
+        ("upstream.tls", UpstreamTls),
     )
 }

@@ -11,6 +11,7 @@ https://modelcontextprotocol.io/specification/2026-07-28/basic#error-codes
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import ceil
 from typing import Any
 
 from tunnelgate.asgi import Send
@@ -64,6 +65,7 @@ _NOT_A_MESSAGE = Answer(400, "bad_request", INVALID_REQUEST, "Invalid request")
 _BAD_TOKEN = Answer(401, "invalid_token", challenge="invalid_token")
 _BAD_PROOF = Answer(401, "invalid_token", challenge="invalid_token", dpop_error="invalid_dpop_proof")
 _BAD_GATEWAY = Answer(502, "upstream_answer_not_valid", INTERNAL_ERROR, "The server's answer was not valid")
+_RETRY_SOON = ((b"retry-after", b"1"),)
 _UNAVAILABLE = Answer(503, "unavailable", INTERNAL_ERROR, "Temporarily unavailable")
 
 ANSWERS: Mapping[Reason, Answer] = {
@@ -140,6 +142,26 @@ ANSWERS: Mapping[Reason, Answer] = {
     Reason.EVENT_UNKNOWN: Answer(400, "event_not_found", INVALID_REQUEST, "Unknown Last-Event-ID"),
     Reason.ANSWER_NOT_VALID: _BAD_GATEWAY,
     Reason.ANSWER_TOO_LARGE: _BAD_GATEWAY,
+    Reason.CALL_CANCELLED: Answer(200, "cancelled", INTERNAL_ERROR, "Cancelled"),
+    Reason.UPSTREAM_NOT_ALLOWED: Answer(
+        502, "upstream_not_allowed", INTERNAL_ERROR, "The server may not be connected to"
+    ),
+    Reason.UPSTREAM_UNREACHABLE: Answer(
+        502, "upstream_unreachable", INTERNAL_ERROR, "The server cannot be reached"
+    ),
+    Reason.UPSTREAM_TIMEOUT: Answer(
+        504, "upstream_timeout", INTERNAL_ERROR, "The server did not answer in time"
+    ),
+    Reason.UPSTREAM_INTERRUPTED: Answer(
+        502, "upstream_interrupted", INTERNAL_ERROR, "The server's answer was cut off"
+    ),
+    Reason.UPSTREAM_FAILING: Answer(503, "upstream_failing", INTERNAL_ERROR, "The server is not answering"),
+    Reason.UPSTREAM_BUSY: Answer(
+        503, "upstream_busy", INTERNAL_ERROR, "The server is busy", headers=_RETRY_SOON
+    ),
+    Reason.GATE_STOPPING: Answer(
+        503, "stopping", INTERNAL_ERROR, "The gate is stopping", headers=_RETRY_SOON
+    ),
     Reason.KEYS_UNAVAILABLE: _UNAVAILABLE,
     Reason.ISSUER_UNAVAILABLE: _UNAVAILABLE,
     Reason.REPLAY_WINDOW_FULL: _UNAVAILABLE,
@@ -204,6 +226,8 @@ def answer_to(verdict: Refusal, exchange: Exchange) -> tuple[int, Headers, bytes
         scopes = tuple(dict.fromkeys((*exchange.required_scopes, *wider)))
         error = (is_dpop and answer.dpop_error) or answer.challenge
         headers.append((b"www-authenticate", _challenge(error, scopes, exchange)))
+    if exchange.retry_after is not None:
+        headers.append((b"retry-after", b"%d" % ceil(exchange.retry_after)))
     if exchange.dpop_nonce is not None:
         headers.append((b"dpop-nonce", exchange.dpop_nonce.encode("ascii")))
     return status, headers, body

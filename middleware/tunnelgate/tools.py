@@ -17,14 +17,17 @@ Specification: https://modelcontextprotocol.io/specification/2026-07-28/basic/tr
 and https://modelcontextprotocol.io/specification/2025-11-25/basic/transports#streamable-http
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import partial
 
 from tunnelgate.answers import DEFAULT_MAX_ANSWER, AnswerGuard
-from tunnelgate.asgi import ASGIApp, Receive, Scope, Send
+from tunnelgate.asgi import ASGIApp, Message, Receive, Scope, Send
 from tunnelgate.asking import Asked, ask_by_message, ask_for_end, ask_for_stream
 from tunnelgate.body import check_media_type, read_aside, read_body, replay_body
+from tunnelgate.calls import Call, Calls
 from tunnelgate.catalogue import Listed, Names, Resources, list_tools
-from tunnelgate.exchange import Exchange, exchange_of
+from tunnelgate.errors import UpstreamFailed
+from tunnelgate.exchange import Exchange, Load, exchange_of, with_load
 from tunnelgate.handles import Handles
 from tunnelgate.messages import MessageRules
 from tunnelgate.reading.fault import Fault
@@ -46,7 +49,8 @@ class ToolAllowlist:
     ``methods`` are others that clients and servers may use, by name, ``log_level`` is the least
     severe level of log messages that clients get, and ``tasks`` says whether calls may go on as tasks.
     ``sealer`` seals the names of sessions, streams and requests; without one, what was sealed ends
-    with this process. ``max_body`` and ``max_answer`` are octets.
+    with this process. ``max_body`` and ``max_answer`` are octets. ``calls`` takes note of what is
+    under way, so that it can be ended.
     Raises :class:`ValueError` with a sentence for what cannot be meant.
     """
 
@@ -64,6 +68,7 @@ class ToolAllowlist:
         sealer: Sealer | None = None,
         max_body: int = DEFAULT_MAX_BODY,
         max_answer: int = DEFAULT_MAX_ANSWER,
+        calls: Calls | None = None,
     ) -> None:
         self.app = app
         self.rules = MessageRules(
@@ -77,6 +82,7 @@ class ToolAllowlist:
         self.sealer = sealer or Sealer.random()
         self.max_body = max_body
         self.max_answer = max_answer
+        self.calls = Calls() if calls is None else calls
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one ASGI connection."""
@@ -99,9 +105,21 @@ class ToolAllowlist:
             tasks=asked.tasks,
             completed=asked.completed,
         )
-        guard = AnswerGuard(send, exchange, results, asked.expected, max_answer=self.max_answer)
+        call = Call(self.calls, key=asked.key, is_stream=asked.load is Load.STREAM)
+        guard = AnswerGuard(
+            send, exchange, results, asked.expected, max_answer=self.max_answer, ended=call.end
+        )
         exchange.headers = asked.headers
-        await self.app({**scope, "headers": asked.headers}, replay_body(asked.body, receive), guard.send)
+        try:
+            async with call:
+                body = replay_body(asked.body, receive)
+                if asked.cancels is not None:
+                    # Not before the last layer has let it pass, and written that down.
+                    body = _when_read(body, partial(self.calls.cancel, asked.cancels))
+                target = with_load({**scope, "headers": asked.headers}, asked.load)
+                await self.app(target, body, guard.send)
+        except UpstreamFailed as failure:
+            return await guard.fail(failure)
         return await guard.close()
 
     async def _judge(self, exchange: Exchange, handles: Handles, receive: Receive) -> Asked | Refusal:
@@ -132,6 +150,20 @@ class ToolAllowlist:
             raise
         exchange.message = message
         exchange.message_id = message.id
+
+
+def _when_read(receive: Receive, do: Callable[[], None]) -> Receive:
+    """Return ``receive``, which does something once, before it gives anything."""
+    is_done = False
+
+    async def read() -> Message:
+        nonlocal is_done
+        if not is_done:
+            is_done = True
+            do()
+        return await receive()
+
+    return read
 
 
 def _with_route_scopes(verdict: Refusal, exchange: Exchange) -> Refusal:

@@ -7,9 +7,10 @@
 The fast parser drops the authority of an absolute-form target, appends trailers to the headers that the
 application is already reading, and collects a head of any size. No ASGI layer can see that any
 more, so it is mended here; what a layer can see is left to :mod:`tunnelgate.hygiene`. h11 does none
-of that. Neither class waits for ever for a request, and both say whom TLS has shown the client to be.
+of that. Neither class waits for ever, for a request or for a client that takes nothing of its answer;
+both see a client go away that has sent more than one request, and say whom TLS has shown it to be.
 
-Specification: RFC 9112 sections 3.2 and 7.1.2.
+Specification: RFC 9112 sections 3.2, 7.1.2, 9.3.2 and 9.6.
 """
 
 import asyncio
@@ -17,14 +18,19 @@ import re
 from typing import Any, cast
 
 import h11
+from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.protocols.http.h11_impl import RequestResponseCycle as H11Cycle
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from tunnelgate.uvicorn_tls import TlsExtension
 
 HEAD_SECONDS = 10.0  # that the head of a request may take to arrive
 BODY_SECONDS = 60.0  # that its body may take
+TAKE_SECONDS = 60.0  # that a client may take nothing of what is sent to it; before twice that it is cut off
 MAX_HEAD = 64 * 1024  # octets of a head, or of any other part that an application does not see
+MAX_AHEAD = 512 * 1024  # octets that may wait behind a request that is not answered yet
+MAX_REQUESTS_AHEAD = 32  # that may wait there, where they are parsed as they come
 
 _TOO_LARGE = b'{"error":"headers_too_large"}'
 _OTHER_VERSION = b'{"error":"http_version_not_supported"}'
@@ -37,17 +43,37 @@ class _Timed(TlsExtension):
 
     loop: asyncio.AbstractEventLoop
     transport: asyncio.Transport
+    flow: FlowControl
     _deadline: asyncio.TimerHandle | None = None
+    _next_look: asyncio.TimerHandle | None = None
+    _untaken = 0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin a connection, on which a request is expected soon."""
         super().connection_made(transport)
         self._expect_within(HEAD_SECONDS)
+        self._look_what_is_taken()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """End a connection."""
         self._expect_within(None)
+        if self._next_look is not None:
+            self._next_look.cancel()
         super().connection_lost(exc)
+
+    def resume_writing(self) -> None:
+        """Go on sending to a client that has caught up."""
+        self._untaken = 0
+        super().resume_writing()
+
+    def _look_what_is_taken(self) -> None:
+        # Only then does nothing come to it, and what is closed waits for ever until all is sent.
+        is_final = self.flow.write_paused or self.transport.is_closing()
+        untaken = self.transport.get_write_buffer_size() if is_final else 0
+        if 0 < self._untaken <= untaken:
+            self.transport.abort()
+        self._untaken = untaken
+        self._next_look = self.loop.call_later(TAKE_SECONDS, self._look_what_is_taken)
 
     def _expect_within(self, seconds: float | None) -> None:
         # A peer that sends an octet now and then would otherwise hold a connection for ever.
@@ -66,6 +92,17 @@ class StrictHttpToolsProtocol(_Timed, HttpToolsProtocol):
         self._has_progressed = False
         self._is_other_version = False
         self._idle_octets = 0
+        self._answered: RequestResponseCycle | None = None  # which is not the last, where others wait
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """End a connection, and what is done for the request that is being answered."""
+        self.cycle = cast("RequestResponseCycle", self._answered)
+        self.pipeline.clear()
+        super().connection_lost(exc)
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        self._answered = cycle
+        super()._start_asgi_task(cycle, app)
 
     def on_message_begin(self) -> None:
         """Begin a request."""
@@ -114,11 +151,20 @@ class StrictHttpToolsProtocol(_Timed, HttpToolsProtocol):
         # The parser does not say what it disliked, and only a request's first line has a version.
         self._is_other_version = self._is_head_complete and _OTHER_VERSION_LINE.match(data) is not None
         super().data_received(data)
+        self._read_on()
         self._idle_octets = 0 if self._has_progressed else self._idle_octets + len(data)
         if self._idle_octets > MAX_HEAD and not self.transport.is_closing():
             self._answer_and_close(b"HTTP/1.1 431 Request Header Fields Too Large\r\n", _TOO_LARGE)
         elif self._deadline is None and self.cycle.response_complete:
             self._expect_within(HEAD_SECONDS)  # octets between requests ended the wait for the next one
+
+    def _read_on(self) -> None:
+        # Who does not read does not see that the client goes away.
+        octets = sum(len(cycle.body) for cycle, _ in self.pipeline)
+        if octets > MAX_AHEAD or len(self.pipeline) > MAX_REQUESTS_AHEAD:
+            self.transport.abort()
+        elif self.pipeline and not self.transport.is_closing():
+            self.flow.resume_reading()
 
     def send_400_response(self, msg: str) -> None:
         """Answer what is not HTTP in the form in which everything else is refused."""
@@ -128,7 +174,7 @@ class StrictHttpToolsProtocol(_Timed, HttpToolsProtocol):
             self._answer_and_close(b"HTTP/1.1 400 Bad Request\r\n", _BAD_REQUEST)
 
     def _answer_and_close(self, status_line: bytes, body: bytes) -> None:
-        cycle = cast("RequestResponseCycle | None", self.cycle)
+        cycle = self._answered
         is_answering = cycle is not None and cycle.response_started and not cycle.response_complete
         if not is_answering:  # never into the middle of another answer
             head = b"content-type: application/json\r\ncontent-length: %d\r\nconnection: close\r\n\r\n"
@@ -144,14 +190,41 @@ class TimedH11Protocol(_Timed, H11Protocol):
         self._awaited: Any = h11.IDLE
 
     def data_received(self, data: bytes) -> None:
-        """Parse."""
-        super().data_received(data)
-        self._expect_the_rest()
+        """Parse, but nothing behind the last request: RFC 9112 section 9.6."""
+        if self.conn.their_state is not h11.MUST_CLOSE:
+            super().data_received(data)
+            self._expect_the_rest()
+
+    def handle_events(self) -> None:
+        """Take what has been parsed, and read on behind it."""
+        super().handle_events()
+        cycle = cast("H11Cycle | None", self.cycle)
+        if cycle is None or cycle.more_body or cycle.response_complete:
+            return
+        # Who does not read does not see that the client goes away.
+        if len(self.conn.trailing_data[0]) > MAX_AHEAD:
+            self.transport.abort()
+        elif not self.transport.is_closing():
+            self.flow.resume_reading()
+
+    def send_400_response(self, msg: str) -> None:
+        """Answer what is not HTTP, but not into the middle of another answer."""
+        if self.conn.our_state is h11.SEND_BODY:
+            self.transport.close()
+        else:
+            super().send_400_response(msg)
 
     def on_response_complete(self) -> None:
         """Go on with the next request."""
         super().on_response_complete()
         self._expect_the_rest()
+
+    def shutdown(self) -> None:
+        """Close the connection, after the answer in flight, which says so as the other class does."""
+        cycle = cast("H11Cycle | None", self.cycle)
+        if cycle is not None and cycle.keep_alive and not cycle.response_started:
+            cycle.default_headers = [*cycle.default_headers, (b"connection", b"close")]
+        super().shutdown()
 
     def _expect_the_rest(self) -> None:
         state: Any = self.conn.their_state

@@ -91,6 +91,16 @@ class Reason(StrEnum):
     # What came back
     ANSWER_NOT_VALID = "answer-not-valid"
     ANSWER_TOO_LARGE = "answer-too-large"
+    CALL_CANCELLED = "call-cancelled"
+
+    # The way to what stands behind
+    UPSTREAM_NOT_ALLOWED = "upstream-not-allowed"
+    UPSTREAM_UNREACHABLE = "upstream-unreachable"
+    UPSTREAM_TIMEOUT = "upstream-timeout"
+    UPSTREAM_INTERRUPTED = "upstream-interrupted"
+    UPSTREAM_FAILING = "upstream-failing"
+    UPSTREAM_BUSY = "upstream-busy"
+    GATE_STOPPING = "gate-stopping"
 
     # What we depend on
     KEYS_UNAVAILABLE = "keys-unavailable"

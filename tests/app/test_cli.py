@@ -229,7 +229,7 @@ def test_every_command_is_among_those_whose_help_was_read() -> None:
     assert names == {command[0] for command in COMMANDS if command}
 
 
-NO_MOUNT = 'warning: routes."docs.example.com" has no mount, which `serve` needs'
+NO_MOUNT = 'warning: routes."docs.example.com" has neither mount nor upstream, and `serve` needs one'
 ROUTE = """
   docs:
     mount: no_such_module:create_app
@@ -308,6 +308,125 @@ def test_check_says_what_a_route_needs_of_the_listener(tmp_path: Path) -> None:
     assert code == 2
     (fault,) = err.splitlines()[1:]
     assert fault.startswith("  routes.docs.proof = 'mtls': needs tls.client_ca_file: ")
+
+
+@pytest.mark.promise("closed-by-default")
+def test_check_says_that_a_unix_socket_is_trusted_which_is_not_there(tmp_path: Path) -> None:
+    file = tmp_path / "tunnelgate.yaml"
+    clients = "{allowed_ips: [10.0.0.0/8], address_from: forwarded, trust_unix_socket: true}"
+    text = CONFIGURATION.replace("{allowed_ips: [127.0.0.1]}", clients)
+    route = "routes: {docs: {mount: 'x:y', tools: [a]}}\n"
+
+    outcomes: list[tuple[int, list[str]]] = []
+    for listen_addr in ("127.0.0.1:8080", f"unix:{tmp_path}/gate.sock"):
+        file.write_text(f"listen_addr: {listen_addr}\n{text}{route}")
+        code, _, err = invoke("check", "--config", file)
+        outcomes.append((code, err.splitlines()))
+
+    sentence = "clients.trust_unix_socket = True: means nothing unless listen_addr is a Unix socket"
+    assert outcomes == [(2, [f"{file}: 1 fault", f"  {sentence}"]), (0, [])]
+
+
+def test_check_says_where_requests_go_and_what_is_open_there(tmp_path: Path) -> None:
+    file = tmp_path / "tunnelgate.yaml"
+    routes = {
+        "wiki": "{upstream: 'http://wiki.internal:9000', tools: [search]}",
+        "mail": "{upstream: {url: 'https://mail.internal:9443', oauth_discovery: true, "
+        "tls: {ca_file: missing.pem}}, tools: [search], public_paths: [/token]}",
+        "docs": "{mount: 'a:b', tools: [search]}",
+    }
+    lines = "".join(f"  {name}: {route}\n" for name, route in routes.items())
+    file.write_text(f"{CONFIGURATION}routes:\n{lines}")
+
+    code, out, err = invoke("check", "--config", file)
+
+    assert (code, err) == (0, "")
+    assert out.splitlines() == [
+        "wiki.tunnel.localhost: search",
+        "  to http://wiki.internal:9000",
+        "mail.tunnel.localhost: search",
+        (
+            "  without a token: /token, /.well-known/oauth-authorization-server, "
+            "/.well-known/oauth-authorization-server/mcp, /.well-known/openid-configuration, "
+            "/.well-known/openid-configuration/mcp, /mcp/.well-known/openid-configuration"
+        ),
+        "  to https://mail.internal:9443",
+        "docs.tunnel.localhost: search",
+    ]
+
+
+def test_check_warns_of_each_word_that_opens_an_address(tmp_path: Path) -> None:
+    file = tmp_path / "tunnelgate.yaml"
+    file.write_text(
+        """
+        clients:
+          allowed_ips: [0.0.0.0/0, "::/0"]
+          allow_wide_networks: true
+          address_from: x-forwarded-for
+          trusted_proxies: [0.0.0.0/0]
+          trust_wide_networks: true
+        upstream: {disable_ip_validation: true, allow_metadata: [169.254.169.254]}
+        routes:
+          wiki.example.com:
+            upstream: http://wiki.internal:9000
+            public_paths: [/healthz]
+            clients: {allowed_ips: [0.0.0.0/0], allow_wide_networks: true}
+        """
+    )
+
+    code, _, err = invoke("check", "--config", file)
+
+    assert code == 0
+    assert [line.removeprefix("warning: ").partition(": ")[0] for line in err.splitlines()] == [
+        "clients.allow_wide_networks",
+        "clients.trust_wide_networks",
+        "upstream.disable_ip_validation",
+        "upstream.allow_metadata",
+        'routes."wiki.example.com".clients.allow_wide_networks',
+    ]
+    assert all(line.startswith("warning: ") for line in err.splitlines())
+
+
+@pytest.mark.promise("whole-configuration")
+def test_check_says_every_fault_of_addresses_and_of_upstreams(tmp_path: Path) -> None:
+    file = tmp_path / "tunnelgate.yaml"
+    file.write_text(
+        """
+        listen_addr: unix:gate.sock
+        clients: {allowed_ips: [0.0.0.0/0], address_from: forwarded}
+        upstream: {allowed_ips: [10.0.0.1/8], tls: {cert_file: gate.pem}}
+        routes:
+          wiki.example.com: {upstream: "http://wiki.internal/mcp", mount: "a:b", public_paths: [/healthz]}
+          mail.example.com: {upstream: "https://mail.internal:9443", public_paths: [/healthz]}
+        """
+    )
+
+    code, out, err = invoke("check", "--config", file)
+
+    assert (code, out) == (2, "")
+    assert err.splitlines() == [
+        f"{file}: 8 faults",
+        (
+            "  listen_addr = 'unix:gate.sock': is not unix: and an absolute path, such as "
+            "unix:/run/tunnelgate/gate.sock"
+        ),
+        "  upstream.allowed_ips[0] = '10.0.0.1/8': has bits set behind its prefix; the network is 10.0.0.0/8",
+        (
+            "  routes.\"wiki.example.com\".upstream.url = 'http://wiki.internal/mcp': "
+            "invalid upstream (must be scheme://host:port)"
+        ),
+        (
+            "  clients.allowed_ips[0] = '0.0.0.0/0': allows every address; list the networks that are meant, "
+            "or set allow_wide_networks: true as well"
+        ),
+        "  clients.address_from = 'forwarded': is a header, and no trusted_proxies may send it",
+        "  upstream.tls.cert_file: needs key_file as well",
+        (
+            "  routes.\"mail.example.com\".upstream = 'https://mail.internal:9443': needs "
+            "upstream.tls.ca_file or upstream.tls.include_system_cas: nobody's certificate is believed"
+        ),
+        '  routes."wiki.example.com": has mount and upstream; which one is meant?',
+    ]
 
 
 def test_check_warns_of_a_route_with_every_tool(tmp_path: Path) -> None:
@@ -436,6 +555,24 @@ FILES = {
         'listen_addr: "127.0.0.1:0"\nsealing_keys: [good.key, missing.key, short.key]\n'
         + ONE_ROUTE % '"factories:answers"'
     ),
+    "upstreams.yaml": """
+        listen_addr: "127.0.0.1:0"
+        tunnel_domain: tunnel.localhost
+        clients: {allowed_ips: [127.0.0.1]}
+        sealing_keys: [missing.key]
+        upstream: {tls: {ca_file: missing.pem}}
+        routes:
+          a: {public_paths: [/x], upstream: "https://a.internal:9443"}
+          b: {public_paths: [/x], upstream: "https://b.internal:9443"}
+          c: {public_paths: [/x], upstream: {url: "https://c.internal:9443", tls: {ca_file: not-a-folder}}}
+          d: {public_paths: [/x], mount: "factories:no_such"}
+    """,
+    "trusting.yaml": """
+        listen_addr: "127.0.0.1:0"
+        clients: {allowed_ips: [10.0.0.0/8], address_from: x-forwarded-for, trust_unix_socket: true}
+        routes:
+          docs.example.com: {public_paths: [/x], mount: "factories:answers"}
+    """,
     "good.key": "g" * 32,
     "short.key": "s" * 31 + "\n",
     "not-a-folder": "",
@@ -495,6 +632,25 @@ FAILURES = {
             "gateway: 2 faults",
             "  sealing_keys[1] = 'missing.key': No such file or directory",
             "  sealing_keys[2] = 'short.key': short.key holds a key of fewer than 32 octets",
+        ],
+    ),
+    "files of TLS that cannot be used": Failure(
+        ["serve", "--config", "upstreams.yaml"],
+        2,
+        [
+            "gateway: 4 faults",
+            "  upstream.tls.ca_file = 'missing.pem': cannot be read: No such file or directory",
+            "  routes.c.upstream.tls.ca_file = 'not-a-folder': has no certificate in PEM, or one that .*",
+            "  routes.d.mount = 'factories:no_such': has no function no_such",
+            "  sealing_keys[0] = 'missing.key': No such file or directory",
+        ],
+    ),
+    "a Unix socket that is trusted and is not there": Failure(
+        ["serve", "--config", "trusting.yaml"],
+        2,
+        [
+            "gateway: 1 fault",
+            "  clients.trust_unix_socket = True: means nothing unless listen_addr is a Unix socket",
         ],
     ),
     "a port that is in use": Failure(

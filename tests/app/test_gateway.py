@@ -14,10 +14,12 @@ import pytest
 from tests.support.asgi import Spy, call, http_scope
 from tests.support.audit import Records
 from tests.support.mcp import legacy, modern
+from tests.support.resolving import Names, listening
 from tests.support.servers import serve
 from tests.support.tokens import ISSUER, RESOURCE, Token, jwks
-from tunnelgate import ConfigurationError, Policy
+from tunnelgate import ConfigurationError, Policy, Reason
 from tunnelgate.asgi import Receive, Scope, Send
+from tunnelgate.upstream.health import HealthReport
 from tunnelgate_app.gateway import create_gateway
 
 Write = Callable[[str, str], None]
@@ -176,7 +178,9 @@ BROKEN_MODULES = {
 @pytest.mark.parametrize(
     ("mount", "sentence"),
     [
-        pytest.param(None, "is missing: there is nothing to pass requests on to", id="nothing"),
+        pytest.param(
+            None, "is missing, and so is upstream: there is nothing to pass requests on to", id="nothing"
+        ),
         pytest.param(
             "no_such_module:create_app",
             "cannot be imported: No module named 'no_such_module'",
@@ -428,7 +432,10 @@ async def test_the_keys_of_an_issuer_are_fetched_from_its_url(module: Write) -> 
         gateway = create_gateway(
             policy(
                 {"docs.example.com": {"mount": "echo:create_app", "tools": ["search_docs"]}},
-                oauth={"issuers": [{"issuer": ISSUER, "jwks_uri": f"http://127.0.0.1:{port}/jwks"}]},
+                oauth={
+                    "issuers": [{"issuer": ISSUER, "jwks_uri": f"http://127.0.0.1:{port}/jwks"}],
+                    "allowed_ips": ["127.0.0.1"],
+                },
             ),
             audit=Records(),
         )
@@ -503,7 +510,11 @@ async def test_an_issuer_named_by_its_identifier_alone_is_asked_for_all_that_it_
             "credentials": {"token_exchange": exchange},
         }
         gateway = create_gateway(
-            policy({"docs.example.com": route}, oauth={"issuers": [{"issuer": name}]}), audit=Records()
+            policy(
+                {"docs.example.com": route},
+                oauth={"issuers": [{"issuer": name}], "allowed_ips": ["127.0.0.1"]},
+            ),
+            audit=Records(),
         )
         headers, body = legacy("tools/call", {"name": "search_docs", "arguments": {}})
         token = ("authorization", f"Bearer {Token(claims={'aud': RESOURCE, 'iss': name}).mint()}")
@@ -520,6 +531,167 @@ async def test_an_issuer_named_by_its_identifier_alone_is_asked_for_all_that_it_
         "/keys",
         "/token",
     ]
+
+
+def get(port: int, host: str, path: str = "/x") -> tuple[int, bytes]:
+    """Ask a served gateway for a path of a route."""
+    with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=10)) as connection:
+        connection.request("GET", path, headers={"Host": host})
+        response = connection.getresponse()
+        return response.status, response.read()
+
+
+ON_THIS_MACHINE = {"allowed_ips": ["127.0.0.1"]}
+
+
+@pytest.mark.promise("checked-is-dialled")
+def test_a_route_leads_to_a_server_elsewhere_by_the_addresses_of_its_name() -> None:
+    wiki, docs = Spy(b'"the wiki"'), Spy(b'"the docs"')
+    with serve(wiki) as wiki_port, serve(docs) as docs_port:
+        names = Names({"wiki.internal": ["127.0.0.1"]})
+        routes: dict[str, dict[str, Any]] = {
+            "wiki": {"upstream": f"http://wiki.internal:{wiki_port}"},
+            "docs": {"upstream": {"url": f"http://127.0.0.1:{docs_port}", "preserve_host": True}},
+        }
+        gateway = create_gateway(policy(routes, upstream=ON_THIS_MACHINE), audit=Records(), resolve=names)
+        before = gateway.health
+        with serve(gateway) as port:
+            answers = [get(port, f"{name}.tunnel.localhost") for name in ("wiki", "docs", "wiki")]
+        after = gateway.health
+
+    assert answers == [(200, b'"the wiki"'), (200, b'"the docs"'), (200, b'"the wiki"')]
+    assert names.asked == ["wiki.internal"]  # the second request goes over the first one's connection
+    assert [dict(scope["headers"])[b"host"].decode() for scope in (wiki.scopes[0], docs.scopes[0])] == [
+        f"wiki.internal:{wiki_port}",
+        "docs.tunnel.localhost",
+    ]
+    assert before == {name: HealthReport("unknown", 0, "") for name in routes}
+    assert after == {name: HealthReport("answering", 0, "") for name in routes}
+
+
+@pytest.mark.parametrize(
+    ("addresses", "settings", "told"),
+    [
+        pytest.param(["127.0.0.1"], {}, "this machine", id="this machine, which nobody named"),
+        pytest.param(["127.0.0.1", "169.254.169.254"], ON_THIS_MACHINE, "metadata", id="a metadata service"),
+        pytest.param(["127.0.0.1"], {"allowed_ips": ["127.0.0.2"]}, "not in upstream", id="another address"),
+    ],
+)
+@pytest.mark.promise("checked-is-dialled")
+def test_a_server_at_an_address_that_is_not_allowed_is_not_connected_to(
+    addresses: list[str], settings: dict[str, Any], told: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    records = Records()
+    with listening() as upstream:
+        routes = {"wiki": {"upstream": f"http://wiki.internal:{upstream.port}"}}
+        made = policy(routes, upstream=settings)
+        gateway = create_gateway(made, audit=records, resolve=Names({"wiki.internal": addresses}))
+        with serve(gateway) as port:
+            answer = get(port, "wiki.tunnel.localhost")
+
+        assert upstream.connections == 0
+
+    assert answer == (502, b'{"error":"upstream_not_allowed"}')
+    assert records.verdicts == [("allow", None)]
+    request_id = records.all[0]["request_id"]
+    assert f"request {request_id} to wiki: upstream-not-allowed: wiki.internal: " in caplog.text
+
+
+@pytest.mark.promise("checked-is-dialled")
+def test_a_route_narrows_where_its_server_may_be() -> None:
+    with listening() as upstream:
+        url = f"http://wiki.internal:{upstream.port}"
+        routes = {"wiki": {"upstream": {"url": url, "allowed_ips": ["127.0.0.2"]}}}
+        made = policy(routes, upstream={"allowed_ips": ["127.0.0.0/8"]})
+        gateway = create_gateway(made, audit=Records(), resolve=Names({"wiki.internal": ["127.0.0.1"]}))
+        with serve(gateway) as port:
+            answer = get(port, "wiki.tunnel.localhost")
+
+        assert (answer[0], upstream.connections) == (502, 0)
+
+
+def test_the_log_says_which_server_each_hostname_leads_to(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", "tunnelgate")
+
+    create_gateway(policy({"wiki": {"upstream": "http://wiki.internal:9000"}}), audit=Records())
+
+    assert caplog.messages == ["route configured: wiki.tunnel.localhost to http://wiki.internal:9000"]
+
+
+@pytest.mark.promise("whole-configuration")
+def test_what_upstreams_and_mounts_lack_is_told_at_once_and_once(tmp_path: Path) -> None:
+    missing = tmp_path / "missing.pem"
+    own = {"ca_file": missing, "cert_file": missing, "key_file": missing}
+    routes: dict[str, dict[str, Any]] = {
+        "wiki": {"upstream": "https://wiki.internal:9443"},
+        "mail": {"upstream": {"url": "https://mail.internal:9443", "tls": own}},
+        "docs": {"upstream": "https://docs.internal:9443"},
+        "shop": {"mount": "no_such_module:create_app"},
+    }
+
+    with pytest.raises(ConfigurationError) as refused:
+        create_gateway(policy(routes, upstream={"tls": {"ca_file": missing}}), audit=Records())
+
+    assert [(fault.path, fault.value) for fault in refused.value.faults] == [
+        ("upstream.tls.ca_file", repr(str(missing))),
+        *((f"routes.mail.upstream.tls.{name}", repr(str(missing))) for name in own),
+        ("routes.shop.mount", "'no_such_module:create_app'"),
+    ]
+
+
+@pytest.mark.anyio
+async def test_issuers_are_looked_up_as_upstreams_are() -> None:
+    names = Names({"login.internal": ["127.0.0.1"]})
+    publisher = Spy(jwks("ES256"))
+    with serve(publisher) as port:
+        jwks_uri = f"http://login.internal:{port}/jwks"
+        route = {"upstream": "http://wiki.internal:9000", "tools": ["search_docs"]}
+        made = policy(
+            {"docs.example.com": route},
+            oauth={"issuers": [{"issuer": ISSUER, "jwks_uri": jwks_uri}], "allowed_ips": ["127.0.0.1"]},
+        )
+        headers, body = modern("tools/call", {"name": "delete_docs"})
+        token = ("authorization", f"Bearer {Token(claims={'aud': RESOURCE}).mint()}")
+        gateway = create_gateway(made, audit=Records(), resolve=names)
+
+        reply = await call(gateway, http_scope("POST", "/mcp", [*headers, token]), body)
+
+    assert (reply.status, reply.json()["error"]["code"]) == (200, -32602)
+    assert [scope["path"] for scope in publisher.scopes] == ["/jwks"]
+    assert names.asked == ["login.internal"]
+
+
+@pytest.mark.parametrize(
+    ("allowed", "told"),
+    [
+        pytest.param(None, "is this machine itself", id="unless somebody names it"),
+        pytest.param(["10.0.0.0/8"], "is not in oauth.allowed_ips", id="nor by another"),
+    ],
+)
+@pytest.mark.promise("refused-or-broken")
+@pytest.mark.anyio
+async def test_issuers_are_not_asked_on_this_machine(
+    allowed: list[str] | None, told: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    records = Records()
+    with listening() as issuer:
+        jwks_uri = f"http://127.0.0.1:{issuer.port}/jwks"
+        oauth: dict[str, Any] = {"issuers": [{"issuer": ISSUER, "jwks_uri": jwks_uri}]}
+        route: dict[str, Any] = {"upstream": "http://wiki.internal:9000", "tools": ["search_docs"]}
+        made = policy(
+            {"docs.example.com": route}, oauth=oauth if allowed is None else {**oauth, "allowed_ips": allowed}
+        )
+        headers, body = modern("tools/list")
+        token = ("authorization", f"Bearer {Token(claims={'aud': RESOURCE}).mint()}")
+
+        reply = await call(
+            create_gateway(made, audit=records), http_scope("POST", "/mcp", [*headers, token]), body
+        )
+
+        assert issuer.connections == 0
+
+    assert (reply.status, records.verdicts) == (503, [("broken", Reason.KEYS_UNAVAILABLE)])
+    assert told in caplog.text
 
 
 STATEFUL = """

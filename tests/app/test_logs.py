@@ -9,10 +9,13 @@ from typing import Any
 
 import pytest
 
-from tunnelgate_app.logs import configure_logs
+from tunnelgate import Reason
+from tunnelgate.errors import UpstreamFailed
+from tunnelgate_app.logs import configure_logs, leave_out_what_was_told
 
 SECRET = "Bearer eyJ0eXAiOiJhdCtqd3QifQ"
 QUIET = ("httpx2", "httpcore2", "asyncio")
+SERVER = logging.getLogger("uvicorn.error")
 
 
 @pytest.fixture(autouse=True)
@@ -21,9 +24,12 @@ def unchanged_logging() -> Generator[None]:
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
     levels = {name: logging.getLogger(name).level for name in QUIET}
+    filters = SERVER.filters[:]
     root.handlers.clear()
+    SERVER.filters.clear()
     yield
     root.handlers[:] = handlers
+    SERVER.filters[:] = filters
     root.setLevel(level)
     for name, before in levels.items():
         logging.getLogger(name).setLevel(before)
@@ -106,6 +112,72 @@ def test_configuring_twice_logs_each_event_once(events: Events) -> None:
     logging.getLogger("tunnelgate").info("said")
 
     assert len(events()) == 1
+
+
+INTERRUPTED = UpstreamFailed(Reason.UPSTREAM_INTERRUPTED, "the connection is closed")
+
+
+def _break(error: Exception, logger: logging.Logger = SERVER) -> None:
+    """Log an error as uvicorn does when it comes out of an application."""
+    try:
+        raise error
+    except type(error) as raised:
+        logger.error("Exception in ASGI application\n", exc_info=raised)
+
+
+@pytest.mark.parametrize("times", [1, 2], ids=["once", "twice"])
+@pytest.mark.parametrize("configure", [leave_out_what_was_told, lambda: configure_logs("info")])
+def test_a_server_does_not_repeat_with_a_traceback_what_the_gate_has_told_of_an_upstream(
+    configure: Callable[[], None], times: int, events: Events
+) -> None:
+    configure_logs("info")
+    SERVER.filters.clear()
+    for _ in range(times):
+        configure()
+
+    _break(INTERRUPTED)
+
+    assert events() == []
+    assert len(SERVER.filters) == 1
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        pytest.param(RuntimeError("no database"), id="another error"),
+        pytest.param(ConnectionResetError("upstream-interrupted"), id="a broken connection of its own"),
+        pytest.param(ExceptionGroup("two", [INTERRUPTED, RuntimeError()]), id="a group with another error"),
+    ],
+)
+def test_whatever_else_breaks_in_a_server_is_told_with_its_traceback(
+    error: Exception, events: Events
+) -> None:
+    configure_logs("info")
+
+    _break(error)
+
+    (event,) = events()
+    assert event["level"] == "error"
+    assert type(error).__name__ in event["exception"]
+
+
+def test_what_a_server_says_in_a_sentence_is_told(events: Events) -> None:
+    configure_logs("info")
+
+    SERVER.error("%s", INTERRUPTED)
+    SERVER.info("Started", exc_info=(None, None, None))
+
+    assert [event["event"] for event in events()] == [str(INTERRUPTED), "Started"]
+
+
+@pytest.mark.parametrize("name", ["tunnelgate", "uvicorn", "asyncio"])
+def test_who_else_tells_of_an_upstream_that_failed_is_heard(name: str, events: Events) -> None:
+    configure_logs("info")
+
+    _break(INTERRUPTED, logging.getLogger(name))
+
+    (event,) = events()
+    assert "upstream-interrupted: the connection is closed" in event["exception"]
 
 
 def _log_an_exception(authorization: str) -> None:

@@ -1,10 +1,13 @@
 import signal
 import subprocess
 from collections.abc import Sequence
+from contextlib import closing
+from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 
 import pytest
 
+from tests.support.leaks import Link, remote
 from tests.support.processes import SCRIPTS, environment, free_port, running
 from tunnelgate_app.client import DemoClient
 from tunnelgate_app.demo import ROUTES, DemoState, prepare
@@ -93,3 +96,44 @@ def test_without_the_variable_the_configuration_is_the_one_in_the_working_direct
         "  routes = {}: is empty, which would allow nothing",
         "  port = 8080: is not a key",
     ]
+
+
+UPSTREAM = """
+clients: {{allowed_ips: [127.0.0.1]}}
+upstream: {{allowed_ips: [127.0.0.1]}}
+routes:
+  docs.example.com: {{upstream: "http://127.0.0.1:{port}", public_paths: [/file]}}
+"""
+
+
+async def breaks_off(link: Link) -> None:
+    await link.request()
+    await link.send(b"HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\ncontent-length: 10\r\n\r\nhalf")
+    link.finish()
+
+
+@pytest.mark.parametrize("options", [STRICT.split(), []], ids=["with the strict protocol", "with its own"])
+def test_uvicorn_says_of_an_upstream_that_broke_off_one_sentence_and_shows_no_traceback(
+    tmp_path: Path, options: Sequence[str]
+) -> None:
+    port = free_port()
+    configuration = tmp_path / "tunnelgate.yaml"
+    with remote(breaks_off) as server:
+        configuration.write_text(UPSTREAM.format(port=server.port), "utf-8")
+        env = environment(tmp_path, TUNNELGATE_CONFIG=str(configuration))
+        command = uvicorn("--port", str(port), *options)
+        with running(command, env, ready="Uvicorn running on") as program:
+            with closing(HTTPConnection("127.0.0.1", port, timeout=LIMIT)) as client:
+                client.request("GET", "/file", headers={"host": "docs.example.com"})
+                answer = client.getresponse()
+                with pytest.raises(HTTPException):  # too short, and nobody says that it was all
+                    answer.read()
+            program.process.send_signal(signal.SIGINT)
+            code = program.process.wait(LIMIT)
+
+    told = [line for line in program.output.splitlines() if "upstream-interrupted" in line]
+    assert len(told) == 1, program.output
+    assert " to docs.example.com: upstream-interrupted: " in told[0]
+    assert "Traceback" not in program.output, program.output
+    assert "Exception in ASGI application" not in program.output
+    assert (answer.status, code) == (200, 0)

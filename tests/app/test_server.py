@@ -6,17 +6,15 @@ import signal
 import socket
 import ssl
 import subprocess
-import threading
 import time
 from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from types import FrameType
+from queue import SimpleQueue
 
 import pytest
-from cryptography.hazmat.primitives.asymmetric import rsa
 
 from tests.support.asgi import Spy
 from tests.support.certificates import (
@@ -24,9 +22,7 @@ from tests.support.certificates import (
     SERVER,
     Authority,
     Credential,
-    PrivateKey,
     client_context,
-    new_key,
 )
 from tests.support.servers import serve
 from tunnelgate import ConfigurationError, uvicorn_http
@@ -145,20 +141,43 @@ def test_an_application_that_does_not_start_is_not_served(
     assert messages(caplog) == []
 
 
-def test_a_server_runs_until_it_is_told_to_stop(listener: socket.socket) -> None:
+def stopped_by(*signals: signal.Signals) -> tuple[list[str], list[int]]:
+    """Run a server whose application sends these signals to its own process when it has started.
+
+    Return what the application was told afterwards, and the codes that the process would have ended
+    with, of which the last is that of a process which is still there when its time is over.
+    """
     seen: list[str] = []
+    codes = SimpleQueue[int]()
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         await receive()
         await send({"type": "lifespan.startup.complete"})
-        signal.raise_signal(signal.SIGINT)
+        for each in signals:
+            signal.raise_signal(each)
         seen.append((await receive())["type"])
         await send({"type": "lifespan.shutdown.complete"})
 
-    with pytest.raises(KeyboardInterrupt):
-        run(app, listener, shutdown_timeout=0.4)
+    with open_listener("127.0.0.1:0") as listener:
+        server = Server(app, shutdown_timeout=0, leave=codes.put)
+        server.run([listener])
+    assert server.started
+    return seen, [codes.get(timeout=LIMIT) for _ in signals]
 
-    assert seen == ["lifespan.shutdown"]
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["SIGINT", "SIGTERM"])
+def test_a_server_runs_until_it_is_told_to_stop(number: signal.Signals) -> None:
+    before = signal.getsignal(number)
+
+    assert stopped_by(number) == (["lifespan.shutdown"], [0])
+
+    assert signal.getsignal(number) is before
+
+
+def test_a_server_that_is_told_to_stop_a_second_time_leaves_with_that_signal() -> None:
+    told = stopped_by(signal.SIGTERM, signal.SIGINT)
+
+    assert told == (["lifespan.shutdown"], [128 + signal.SIGINT, 0])
 
 
 class Brief(Server):
@@ -189,29 +208,8 @@ def test_the_log_says_where_a_server_listens_and_whether_it_speaks_tls(
         Brief(Spy(), tls=open_tls(site.files) if has_tls else None).run(sockets=[listener])
 
     spoken = "TLS" if has_tls else "HTTP in the clear"
-    assert messages(caplog) == [f"listening on {address}:{port}, {spoken}"]
-
-
-def test_a_server_that_ended_orderly_is_said_to_have_started(listener: socket.socket) -> None:
-    async def app(scope: Scope, receive: Receive, send: Send) -> None:
-        await receive()
-        await send({"type": "lifespan.startup.complete"})
-        signal.raise_signal(signal.SIGTERM)
-        await receive()
-        await send({"type": "lifespan.shutdown.complete"})
-
-    passed_on: list[int] = []
-
-    def take(number: int, frame: FrameType | None) -> None:
-        passed_on.append(number)
-
-    before = signal.signal(signal.SIGTERM, take)
-    try:
-        assert run(app, listener) is True
-    finally:
-        signal.signal(signal.SIGTERM, before)
-
-    assert passed_on == [signal.SIGTERM]
+    said, *_ = messages(caplog)
+    assert said == f"listening on {address}:{port}, {spoken}"
 
 
 def test_the_port_is_free_again_when_the_server_has_stopped(listener: socket.socket) -> None:
@@ -270,82 +268,7 @@ def written(folder: Path, text: str) -> Path:
     return file
 
 
-BROKEN_CERTIFICATE = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"
-BROKEN_CRL = "-----BEGIN X509 CRL-----\nMIIB\n-----END X509 CRL-----\n"
 NOT_THERE = "cannot be read: No such file or directory"
-NO_CERTIFICATE = "has no certificate in PEM, or one that cannot be read"
-NO_KEY = "has no private key in PEM, or one that cannot be read"
-
-
-@pytest.mark.parametrize(
-    ("text", "sentence"),
-    [
-        pytest.param(None, NOT_THERE, id="is missing"),
-        pytest.param("", NO_CERTIFICATE, id="is empty"),
-        pytest.param("the certificate", NO_CERTIFICATE, id="is not PEM"),
-        pytest.param(BROKEN_CERTIFICATE, NO_CERTIFICATE, id="has a broken certificate"),
-    ],
-)
-def test_a_certificate_file_that_cannot_be_used_is_a_fault(
-    site: Site, text: str | None, sentence: str
-) -> None:
-    file = site.folder / "missing.pem" if text is None else written(site.folder, text)
-
-    assert faults_of(TlsFiles(file, site.files.key_file)) == [("tls.cert_file", sentence)]
-    assert faults_of(TlsFiles(site.files.cert_file, site.files.key_file, file)) == [
-        ("tls.client_ca_file", sentence)
-    ]
-
-
-def test_a_key_file_alone_is_no_certificate_file(site: Site) -> None:
-    assert faults_of(TlsFiles(site.files.key_file, site.files.key_file)) == [
-        ("tls.cert_file", NO_CERTIFICATE)
-    ]
-
-
-def test_a_revocation_list_that_cannot_be_read_is_a_fault(site: Site) -> None:
-    file = written(site.folder, site.authority.pem + BROKEN_CRL)
-
-    ((path, sentence),) = faults_of(TlsFiles(site.files.cert_file, site.files.key_file, file))
-
-    assert (path, sentence.startswith("cannot be used: ")) == ("tls.client_ca_file", True)
-
-
-PASSWORD = "has a password; a gate that starts by itself needs a key without"
-
-
-@pytest.mark.parametrize(
-    ("text", "sentence"),
-    [
-        pytest.param(None, NOT_THERE, id="is missing"),
-        pytest.param("", NO_KEY, id="is empty"),
-        pytest.param("the key", NO_KEY, id="is not PEM"),
-        pytest.param(Authority("a certificate").pem, NO_KEY, id="has a certificate instead"),
-        pytest.param(Authority("a key").credential.key_pem("secret"), PASSWORD, id="has a password"),
-    ],
-)
-def test_a_key_file_that_cannot_be_used_is_a_fault(site: Site, text: str | None, sentence: str) -> None:
-    file = site.folder / "missing.key" if text is None else written(site.folder, text)
-
-    assert faults_of(TlsFiles(site.files.cert_file, file)) == [("tls.key_file", sentence)]
-
-
-@pytest.mark.parametrize("key", [new_key(), rsa.generate_private_key(65537, 2048)], ids=["EC", "RSA"])
-def test_the_key_of_another_certificate_is_a_fault(site: Site, key: PrivateKey) -> None:
-    other = site.authority.issue_for_server("localhost", key=key)
-    _, key_file = other.write(site.folder, "other")
-
-    assert faults_of(TlsFiles(site.files.cert_file, key_file)) == [
-        ("tls.key_file", f"is not the key of the first certificate in {site.files.cert_file}")
-    ]
-
-
-def test_a_key_that_is_too_small_is_a_fault(site: Site) -> None:
-    small = site.authority.issue_for_server("localhost", key=rsa.generate_private_key(65537, 1024))
-
-    assert faults_of(TlsFiles(*small.write(site.folder, "small"))) == [
-        ("tls.cert_file", "cannot be used: ee key too small")
-    ]
 
 
 def test_every_fault_is_named_at_once(site: Site) -> None:
@@ -415,32 +338,6 @@ def rest_of(connection: socket.socket) -> bytes:
 
 
 OK = b"HTTP/1.1 200 OK\r\n"
-
-
-def test_a_listener_with_tls_runs_until_it_is_told_to_stop(listener: socket.socket, site: Site) -> None:
-    port: int = listener.getsockname()[1]
-    answers: list[bytes] = []
-
-    async def app(scope: Scope, receive: Receive, send: Send) -> None:
-        await receive()
-        if scope["type"] == "lifespan":
-            await send({"type": "lifespan.startup.complete"})
-            await receive()
-            await send({"type": "lifespan.shutdown.complete"})
-            return
-        signal.raise_signal(signal.SIGINT)
-        await send({"type": "http.response.start", "status": 200, "headers": []})
-        await send({"type": "http.response.body", "body": scope["scheme"].encode()})
-
-    client = threading.Thread(target=lambda: answers.append(exchange(port, site.client())), daemon=True)
-    client.start()
-    with pytest.raises(KeyboardInterrupt):
-        run(app, listener, tls=open_tls(site.files))
-    client.join(LIMIT)
-
-    (answer,) = answers
-    assert answer.startswith(OK)
-    assert b"https" in answer
 
 
 @pytest.mark.parametrize(

@@ -141,8 +141,10 @@ SETTINGS = {
 }
 
 
-def policy(setting: Setting, port: int, jwks_file: str, audit_file: str) -> dict[str, Any]:
-    """Return the policy of a gate that clients reach at ``port``."""
+def policy(
+    setting: Setting, port: int, jwks_file: str, audit_file: str, upstream: int | None = None
+) -> dict[str, Any]:
+    """Return the policy of a gate that clients reach at ``port``; ``upstream`` is that of a remote server."""
     route: dict[str, Any] = {"scopes": [SCOPE], "tools": list(ALLOWED_TOOLS), "tasks": True}
     if not setting.tools_only:
         route |= {
@@ -150,10 +152,13 @@ def policy(setting: Setting, port: int, jwks_file: str, audit_file: str) -> dict
             "resources": list(ALLOWED_RESOURCES),
             "client_log_level": "debug",
         }
+    if upstream is not None:
+        route |= {"upstream": f"http://127.0.0.1:{upstream}"}
     return {
         "public_scheme": "http",
         "public_port": port,
         "clients": {"allowed_ips": ["127.0.0.0/8"]},
+        "upstream": {"allowed_ips": ["127.0.0.1"]},
         "oauth": {"issuers": [{"issuer": "https://login.example.com", "jwks_file": jwks_file}]},
         "audit": {"file": audit_file},
         "routes": {"127.0.0.1": route},

@@ -1,5 +1,8 @@
 """Sends the official clients to servers with and without the gate, and shows where they see a difference.
 
+Each server is asked three times: alone, mounted in a gate, and as a remote server of a gate, in a process
+of its own.
+
     scripts/clients                                      everything
     scripts/clients --setting everything --client "TypeScript 2" --era modern
 
@@ -15,20 +18,22 @@ import subprocess
 import sys
 from collections.abc import Generator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, Literal, get_args
 
 from tests.clients import inspector
 from tests.clients.clients import ROOT, STATE, Client, Outcomes, Task, environment, install
 from tests.clients.comparing import NOT_REACHED, differences, faults_alone
 from tests.clients.plan import SCOPE, SETTINGS, VERSIONS, Era, Setting, policy
+from tests.clients.serve import ELSEWHERE
 from tests.clients.wire import Wire
 from tests.support.npm import UnusableError
 from tests.support.tokens import Token, jwks
 
 RESULTS = STATE / "results"
+Where = Literal["alone", "mounted", "remote"]
 _STOP_LIMIT = 20
 _NO_TOKEN = "no token"
 _WRONG_TOKEN = "wrong token"
@@ -68,12 +73,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 @dataclass
 class Column:
-    """One client in one era, and what is wrong at which of its steps."""
+    """One client in one era, and what is wrong where and at which of its steps."""
 
     client: Client
     era: Era
     steps: list[str]
-    wrong: dict[str, str] = field(default_factory=dict[str, str])
+    wrong: dict[tuple[Where, str], str] = field(default_factory=dict[tuple[Where, str], str])
 
     @property
     def title(self) -> str:
@@ -84,7 +89,7 @@ class Column:
 class _Side:
     """A server that runs, and the wire that leads to it."""
 
-    name: str
+    name: Where
     wire: Wire
     folder: Path
 
@@ -128,25 +133,32 @@ def _ask(name: str, python: Path, columns: Sequence[Column]) -> None:
     setting = SETTINGS[name]
     folder = RESULTS / name
     folder.mkdir(parents=True)
-    with (
-        _serving(setting, python, folder, gated=False) as alone,
-        _serving(setting, python, folder, gated=True) as gated,
-        ThreadPoolExecutor(2) as both,
-    ):
+    with ExitStack() as stack:
+        sides = [
+            stack.enter_context(_serving(where, setting, python, folder))
+            for where in ("alone", "mounted", "remote")
+        ]
+        at_once = stack.enter_context(ThreadPoolExecutor(len(sides)))
         for column in columns:
             era = setting.era_of(column.era)
             version = VERSIONS[era] if era in setting.eras else None
             tasks = [
-                Task(alone.url, column.era, None, column.steps),
-                Task(gated.url, column.era, gated.token(), column.steps),
+                Task(side.url, column.era, None if side.name == "alone" else side.token(), column.steps)
+                for side in sides
             ]
-            before, after = both.map(column.client.run, tasks)
-            before, after = alone.keep(column.title, before), gated.keep(column.title, after)
+            seen: list[tuple[Where, Outcomes]] = [
+                (side.name, side.keep(column.title, outcomes))
+                for side, outcomes in zip(sides, at_once.map(column.client.run, tasks), strict=True)
+            ]
+            (_, before), *gated = seen
             if faults := faults_alone(before, column.steps, version):
-                column.wrong["alone"] = "\n    ".join(faults)
-            column.wrong |= differences(before, after, version, tools_only=setting.tools_only)
+                column.wrong["alone", "alone"] = "\n    ".join(faults)
+            for where, after in gated:
+                found = differences(before, after, version, tools_only=setting.tools_only)
+                column.wrong |= {(where, step): text for step, text in found.items()}
             if version is not None:
-                _ask_without(column, gated)
+                # Whoever has no token is refused before anybody looks where the server is.
+                _ask_without(column, sides[1])
 
 
 def _ask_without(column: Column, gated: _Side) -> None:
@@ -157,7 +169,7 @@ def _ask_without(column: Column, gated: _Side) -> None:
         gated.keep(f"{column.title} {name}", outcomes)
         got_through = any("saw" in outcome for outcome in outcomes if outcome["step"] != "connect")
         if got_through or not any(_is_about_authorization(outcome) for outcome in outcomes):
-            column.wrong[name] = f"not refused for want of a token: {json.dumps(outcomes)}"
+            column.wrong[gated.name, name] = f"not refused for want of a token: {json.dumps(outcomes)}"
 
 
 def _is_about_authorization(outcome: Mapping[str, Any]) -> bool:
@@ -165,20 +177,39 @@ def _is_about_authorization(outcome: Mapping[str, Any]) -> bool:
 
 
 @contextmanager
-def _serving(setting: Setting, python: Path, folder: Path, *, gated: bool) -> Generator[_Side]:
+def _serving(where: Where, setting: Setting, python: Path, folder: Path) -> Generator[_Side]:
     """Serve an upstream while the block runs, behind a wire."""
-    name = "gated" if gated else "alone"
     wire = Wire()
-    command = [str(python), "-P", "-m", "tests.clients.serve", setting.upstream]
-    if gated:
-        keys = folder / "jwks.json"
-        keys.write_bytes(jwks("ES256"))
-        told = folder / "policy.json"
-        told.write_text(
-            json.dumps(policy(setting, wire.port, str(keys), str(folder / "audit.jsonl")), indent=2), "utf-8"
-        )
-        command += ["--policy", str(told)]
-    log = folder / f"{name}.log"
+    with ExitStack() as stack:
+
+        def start(python: str | Path, name: str, *options: str) -> int:
+            return stack.enter_context(_started(python, folder / f"{name}.log", *options))
+
+        def told(upstream: int | None = None) -> tuple[str, str]:
+            """Write the policy of a gate, and return how the gate is told of it."""
+            keys, file = folder / "jwks.json", folder / f"{where}.policy.json"
+            keys.write_bytes(jwks("ES256"))
+            audit = folder / f"{where}.audit.jsonl"
+            made = policy(setting, wire.port, str(keys), str(audit), upstream)
+            file.write_text(json.dumps(made, indent=2), "utf-8")
+            return "--policy", str(file)
+
+        match where:
+            case "alone":
+                port = start(python, where, setting.upstream)
+            case "mounted":
+                port = start(python, where, setting.upstream, *told())
+            case "remote":
+                upstream = start(python, f"{where}.upstream", setting.upstream)
+                port = start(sys.executable, where, ELSEWHERE, *told(upstream))
+        with wire.carrying(port):
+            yield _Side(where, wire, folder)
+
+
+@contextmanager
+def _started(python: str | Path, log: Path, *options: str) -> Generator[int]:
+    """Run a server while the block runs, and give the port that it listens on."""
+    command = [str(python), "-P", "-m", "tests.clients.serve", *options]
     with (
         log.open("w", encoding="utf-8") as errors,
         subprocess.Popen(
@@ -189,11 +220,8 @@ def _serving(setting: Setting, python: Path, folder: Path, *, gated: bool) -> Ge
             line = process.stdout.readline() if process.stdout is not None else ""
             if not line.startswith("listening on "):
                 process.wait(_STOP_LIMIT)
-                raise UnusableError(
-                    f"The {setting.upstream} server does not start {name}:\n{log.read_text('utf-8')}"
-                )
-            with wire.carrying(int(line.removeprefix("listening on "))):
-                yield _Side(name, wire, folder)
+                raise UnusableError(f"{' '.join(options)} does not start:\n{log.read_text('utf-8')}")
+            yield int(line.removeprefix("listening on "))
         finally:
             process.terminate()
             with suppress(subprocess.TimeoutExpired):
@@ -203,7 +231,7 @@ def _serving(setting: Setting, python: Path, folder: Path, *, gated: bool) -> Ge
 
 def _table(name: str, columns: Sequence[Column]) -> str:
     steps = list(dict.fromkeys(["alone", *(step for column in columns for step in column.steps)]))
-    steps += [step for column in columns for step in column.wrong if step not in steps]
+    steps += [step for column in columns for _, step in column.wrong if step not in steps]
     heads = "".join(f"  {number:>2}" for number in range(1, len(columns) + 1))
     lines = [f"\n{name}", *(f"  {n} {column.title}" for n, column in enumerate(columns, 1))]
     lines.append(f"{'':32}{heads}")
@@ -212,16 +240,17 @@ def _table(name: str, columns: Sequence[Column]) -> str:
         lines.append(f"{step:32}{marks}")
     for column in columns:
         lines += [
-            f"\n{column.title}, {step}:\n    {text.strip()}"
-            for step, text in column.wrong.items()
+            f"\n{column.title}, {where}, {step}:\n    {text.strip()}"
+            for (where, step), text in column.wrong.items()
             if text != NOT_REACHED
         ]
     return "\n".join(lines) + "\n"
 
 
 def _mark(column: Column, step: str) -> str:
-    if step in column.wrong:
-        return ".." if column.wrong[step] == NOT_REACHED else "NO"
+    wrong = [text for (_, each), text in column.wrong.items() if each == step]
+    if wrong:
+        return ".." if set(wrong) == {NOT_REACHED} else "NO"
     return "ok" if step in column.steps or step == "alone" else "-"
 
 

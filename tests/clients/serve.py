@@ -1,7 +1,8 @@
 """Serves one upstream on loopback, alone or behind the gate: ``python -m tests.clients.serve everything``.
 
-With ``--policy`` it stands behind the whole chain, as the policy in that JSON file says. This runs
-beside the SDK 1.x as well as beside 2.x.
+With ``--policy`` it stands behind the whole chain, as the policy in that JSON file says, and
+``elsewhere --policy`` is the gateway in front of what the policy has as a remote server. All but
+that runs beside the SDK 1.x as well as beside 2.x.
 """
 
 import argparse
@@ -25,6 +26,7 @@ UPSTREAMS: Mapping[str, tuple[str, Mapping[str, bool]]] = {
     "legacy": ("tests.clients.upstreams.legacy", {}),
     "modern": ("tests.clients.upstreams.modern", {}),
 }
+ELSEWHERE = "elsewhere"
 
 
 class _Saying(uvicorn.Server):
@@ -40,18 +42,18 @@ class _Saying(uvicorn.Server):
 def main() -> None:
     """Serve until interrupted."""
     parser = argparse.ArgumentParser(prog="serve", description=__doc__)
-    parser.add_argument("upstream", choices=UPSTREAMS)
+    parser.add_argument("upstream", choices=[*UPSTREAMS, ELSEWHERE])
     parser.add_argument("--policy", type=Path, help="stand behind the gate with this policy")
     options = parser.parse_args()
-    module, settings = UPSTREAMS[options.upstream]
-    app: ASGIApp = importlib.import_module(module).create_app(**settings)
+    policy = None
     if options.policy is not None:
-        app = protect(app, Policy.from_mapping(json.loads(options.policy.read_text("utf-8"))))
+        policy = Policy.from_mapping(json.loads(options.policy.read_text("utf-8")))
+    app = _application(options.upstream, policy)
     with socket.create_server(("127.0.0.1", 0), backlog=128) as listener:
         config = uvicorn.Config(
             app,
             # Alone, with the parser under which the SDK reads header values as they were meant.
-            http="h11" if options.policy is None else StrictHttpToolsProtocol,
+            http="h11" if policy is None else StrictHttpToolsProtocol,
             lifespan="on",
             ws="none",
             access_log=False,
@@ -61,6 +63,15 @@ def main() -> None:
             timeout_graceful_shutdown=1,
         )
         _Saying(config).run(sockets=[listener])
+
+
+def _application(upstream: str, policy: Policy | None) -> ASGIApp:
+    if upstream == ELSEWHERE:
+        gateway: ASGIApp = importlib.import_module("tunnelgate_app.gateway").create_gateway(policy)
+        return gateway
+    module, settings = UPSTREAMS[upstream]
+    app: ASGIApp = importlib.import_module(module).create_app(**settings)
+    return app if policy is None else protect(app, policy)
 
 
 if __name__ == "__main__":

@@ -5,8 +5,9 @@
     scripts/conformance --url http://127.0.0.1:8080/mcp --results DIR
     scripts/conformance --compare DIR/results.json OTHER/results.json
 
-Without --url the fixtures are asked three times: alone, through the gate on its strict parser, and
-through the gate on h11; every check has to end the same way in all three, whichever way that is.
+Without --url the fixtures are asked four times: alone, through the gate on its strict parser, through
+the gate on h11, and through the gate with the fixtures as a remote server in a process of its own;
+every check has to end the same way in all four, whichever way that is.
 The programs are installed with npm below .state/, from package-lock.json, hashes checked.
 Exit: 0 when nothing differs and every run checked something; 1 when not; 2 when used wrongly.
 """
@@ -184,26 +185,36 @@ def _alone(folder: Path) -> Generator[str]:
 
 
 def _gated(parser: str) -> Callable[[Path], AbstractContextManager[str]]:
-    """Return what serves the fixtures behind a gate that reads requests with ``parser``."""
+    """Return what serves the fixtures in a gate that reads requests with ``parser``."""
+    return lambda folder: _through_gate(folder, "--http", parser)
 
-    @contextmanager
-    def serve(folder: Path) -> Generator[str]:
-        audit = folder.resolve() / "audit.jsonl"
-        audit.unlink(missing_ok=True)
-        with _started("tests.conformance.gate", "--http", parser, "--audit", str(audit)) as gate:
-            url = urlsplit(_url(_line(gate)))
-            _, _, *forwarder = shlex.split(_line(gate))
-            _check_closed(url.netloc, url.path, forwarder[forwarder.index("--host") + 1])
-            with _started(*forwarder) as forwarding:
-                yield _url(_line(forwarding)) + url.path
 
-    return serve
+@contextmanager
+def _remote(folder: Path) -> Generator[str]:
+    """Serve the fixtures as they are alone, to a gate that has them as an upstream."""
+    with _alone(folder) as url:
+        upstream = urlsplit(url)._replace(path="").geturl()
+        with _through_gate(folder, "--upstream", upstream) as through:
+            yield through
+
+
+@contextmanager
+def _through_gate(folder: Path, *options: str) -> Generator[str]:
+    audit = folder.resolve() / "audit.jsonl"
+    audit.unlink(missing_ok=True)
+    with _started("tests.conformance.gate", "--audit", str(audit), *options) as gate:
+        url = urlsplit(_url(_line(gate)))
+        _, _, *forwarder = shlex.split(_line(gate))
+        _check_closed(url.netloc, url.path, forwarder[forwarder.index("--host") + 1])
+        with _started(*forwarder) as forwarding:
+            yield _url(_line(forwarding)) + url.path
 
 
 _SERVED: Mapping[str, Callable[[Path], AbstractContextManager[str]]] = {
     "alone": _alone,
     "strict": _gated("strict"),
     "h11": _gated("h11"),
+    "remote": _remote,
 }
 
 

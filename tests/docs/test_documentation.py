@@ -10,7 +10,7 @@ import pytest
 import yaml
 from pydantic import BaseModel
 
-from tests.docs.blocks import PAGES, ROOT
+from tests.docs.blocks import PAGES, ROOT, blocks
 from tunnelgate import (
     Audit,
     Clients,
@@ -23,9 +23,12 @@ from tunnelgate import (
     Policy,
     Route,
     RouteClients,
+    RouteUpstream,
     Rule,
     Tls,
     TokenRequest,
+    Upstreams,
+    UpstreamTls,
 )
 from tunnelgate_app.issuer import create_app
 from tunnelgate_app.issuer.app import PATHS
@@ -41,8 +44,11 @@ SECTIONS: dict[str, type[BaseModel]] = {
     "Each of `oauth.issuers`": Issuer,
     "Each of `oauth.issuers.introspection`": IntrospectionClient,
     "`dpop`": Dpop,
+    "`upstream`": Upstreams,
+    "`upstream.tls`": UpstreamTls,
     "`limits`": Limits,
     "`routes`": Route,
+    "Each of `routes.*.upstream`": RouteUpstream,
     "Each of `routes.*.credentials`": Credentials,
     "Each of `routes.*.credentials.token_exchange`": TokenRequest,
     "Each of `routes.*.clients`": RouteClients,
@@ -69,6 +75,16 @@ def test_every_setting_is_documented_and_nothing_else_is(heading: str) -> None:
     documented = [name for name in first_column(sections()[heading]) if name != "setting"]
 
     assert documented == list(SECTIONS[heading].model_fields)
+
+
+def test_the_connector_leads_to_the_socket_and_the_host_of_the_gate_above_it() -> None:
+    page = [block for block in blocks("", "yaml") if block.page == CONFIGURATION]
+    connector = next(block for block in page if block.text.startswith("ingress:"))
+    gate = yaml.safe_load(page[page.index(connector) - 1].text)
+    rule, last = yaml.safe_load(connector.text)["ingress"]
+
+    assert rule == {"hostname": next(iter(gate["routes"])), "service": gate["listen_addr"]}
+    assert last == {"service": "http_status:404"}
 
 
 def test_every_option_of_the_development_issuer_is_documented_with_its_default() -> None:

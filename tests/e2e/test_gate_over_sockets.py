@@ -1,4 +1,7 @@
-"""The whole gate on a real port, in front of the docs server, asked by the official client."""
+"""The whole gate on a real port, in front of the docs server, asked by the official client.
+
+The docs server is mounted in the gate, or is a server elsewhere.
+"""
 
 import http.client
 from collections.abc import AsyncGenerator, Generator
@@ -15,13 +18,14 @@ from mcp.client.streamable_http import streamable_http_client
 from tests.support.asgi import Headers, Reply
 from tests.support.audit import Records
 from tests.support.mcp import legacy, modern
+from tests.support.remote import WAYS, placed
 from tests.support.servers import serve
 from tests.support.tokens import ISSUER, Token, jwks
 from tunnelgate import Clients, Issuer, OAuth, Policy, Route, RouteClients, Rule, StaticKeys
 from tunnelgate.asgi import ASGIApp, Receive, Scope, Send
 from tunnelgate.chain import build_gate
 from tunnelgate.materials import gather
-from tunnelgate_servers.docs_readonly import create_app
+from tunnelgate_servers.docs_readonly import LOOPBACK_HOSTS, create_app
 
 ALLOWED_TOOLS = {"search_docs": (), "read_doc": ("docs:full",)}
 HOSTS = ("docs.example.com", "wiki.example.com")
@@ -61,14 +65,16 @@ class Gate:
             return Reply(response.status, [(n.lower(), v) for n, v in response.getheaders()], response.read())
 
 
-@pytest.fixture(scope="module")
-def gate(tmp_path_factory: pytest.TempPathFactory) -> Generator[Gate]:
+@pytest.fixture(scope="module", params=WAYS)
+def gate(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Generator[Gate]:
     folder: Path = tmp_path_factory.mktemp("documents")
     (folder / "tunnels.md").write_text("# Tunnels\n\nA tunnel carries bytes and keeps no record.\n", "utf-8")
     (folder / "board").mkdir()
     (folder / "board" / "plan.md").write_text("# Plan\n\nNobody else is to read this.\n", "utf-8")
     index = tmp_path_factory.mktemp("index") / "docs.sqlite"
-    upstream = Counted(create_app(folder=folder, index=index, allowed_hosts=list(HOSTS)))
+    # A server elsewhere is asked by its own name.
+    hosts = HOSTS if request.param == "mounted" else LOOPBACK_HOSTS
+    upstream = Counted(create_app(folder=folder, index=index, allowed_hosts=hosts))
     records = Records()
     tools: Any = {name: {"scopes": scopes} for name, scopes in ALLOWED_TOOLS.items()}
     policy = Policy(
@@ -87,14 +93,11 @@ def gate(tmp_path_factory: pytest.TempPathFactory) -> Generator[Gate]:
             "wiki.example.com": Route(tools=["search_docs"]),
         },
     )
-    app = build_gate(
-        policy,
-        dict.fromkeys(policy.routes, upstream),
-        upstream,
-        gather(policy, audit=records, keys_of=lambda _: StaticKeys(jwks("ES256"))),
-    )
-    with serve(app) as port:
-        yield Gate(port, upstream, records)
+    materials = gather(policy, audit=records, keys_of=lambda _: StaticKeys(jwks("ES256")))
+    with placed(request.param, upstream) as target:
+        app = build_gate(policy, dict.fromkeys(policy.routes, target), target, materials)
+        with serve(app) as port:
+            yield Gate(port, upstream, records)
 
 
 def bearer(token: str) -> tuple[str, str]:

@@ -1,4 +1,7 @@
-"""The whole gate on a real port, in front of an official server that resumes streams by request ids."""
+"""The whole gate on a real port, in front of an official server that resumes streams by request ids.
+
+The server is mounted in the gate, or is one elsewhere.
+"""
 
 import json
 from collections.abc import AsyncGenerator, Generator
@@ -18,11 +21,13 @@ from starlette.applications import Starlette
 
 from tests.support.audit import Records
 from tests.support.mcp import legacy
+from tests.support.remote import WAYS, placed
 from tests.support.servers import serve
 from tests.support.tokens import ISSUER, Token, jwks
 from tunnelgate import Clients, Issuer, OAuth, Policy, Route, Rule, StaticKeys
 from tunnelgate.chain import build_gate
 from tunnelgate.materials import gather
+from tunnelgate.upstream.proxy import ProxyOptions
 
 HOST = "docs.example.com"
 LIMIT = 20  # seconds that anything here may take
@@ -102,8 +107,8 @@ def server_with_hidden_parts() -> Starlette:
     return server.streamable_http_app(event_store=Events(), transport_security=allowed)
 
 
-@pytest.fixture(scope="module")
-def port() -> Generator[int]:
+@pytest.fixture(scope="module", params=WAYS)
+def port(request: pytest.FixtureRequest) -> Generator[int]:
     policy = Policy(
         clients=Clients(allowed_ips=["127.0.0.1"]),
         oauth=OAuth(issuers=[Issuer(issuer=ISSUER, jwks_file="unused.json")]),
@@ -115,11 +120,12 @@ def port() -> Generator[int]:
             )
         },
     )
-    server = server_with_hidden_parts()
     materials = gather(policy, audit=Records(), keys_of=lambda _: StaticKeys(jwks("ES256")))
-    gate = build_gate(policy, {HOST: server}, server, materials)
-    with serve(gate) as number:
-        yield number
+    options = ProxyOptions(preserve_host=True)
+    with placed(request.param, server_with_hidden_parts(), options) as server:
+        gate = build_gate(policy, {HOST: server}, server, materials)
+        with serve(gate) as number:
+            yield number
 
 
 @asynccontextmanager

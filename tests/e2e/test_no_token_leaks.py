@@ -9,7 +9,7 @@ import time
 from base64 import b64encode, urlsafe_b64encode
 from collections import Counter
 from collections.abc import Generator, Iterable, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -18,7 +18,7 @@ from urllib.parse import quote
 import orjson
 import pytest
 
-from tests.e2e.token_attacks.behind import BREAKS, BREAKS_LATE, SAFE
+from tests.e2e.token_attacks.behind import BREAKS, BREAKS_LATE, SAFE, create_app
 from tests.e2e.token_attacks.gates import Publisher
 from tests.e2e.token_attacks.minting import base64url, content_of, joined, jwk, private_key, signature
 from tests.support.processes import SCRIPTS, environment, free_port, running
@@ -195,8 +195,13 @@ class Files:
         return [orjson.loads(line) for line in self.audit.read_bytes().splitlines()]
 
 
-def configuration(files: Files, issuer: Issuer, secrets: Secrets, port: int = 0) -> dict[str, Any]:
-    """Return a configuration that has a secret wherever one can stand, each with a canary."""
+def configuration(
+    files: Files, issuer: Issuer, secrets: Secrets, port: int = 0, *, remote: int | None = None
+) -> dict[str, Any]:
+    """Return a configuration that has a secret wherever one can stand, each with a canary.
+
+    ``remote`` is the port of the application where it runs by itself.
+    """
 
     def secret(what: str) -> str:
         file = files.folder / what
@@ -205,9 +210,9 @@ def configuration(files: Files, issuer: Issuer, secrets: Secrets, port: int = 0)
         return str(file)
 
     site = issuer.site
-    mounted = {
-        "mount": "tests.e2e.token_attacks.behind:create_app",
-        "options": {"seen": str(files.seen)},
+    mount = {"mount": "tests.e2e.token_attacks.behind:create_app", "options": {"seen": str(files.seen)}}
+    behind: dict[str, Any] = {
+        **(mount if remote is None else {"upstream": upstream_at(remote)}),
         "scopes": [SCOPE],
         "tools": [SAFE, BREAKS, BREAKS_LATE],
         "public_paths": ["/public"],
@@ -234,7 +239,9 @@ def configuration(files: Files, issuer: Issuer, secrets: Secrets, port: int = 0)
         "dpop": {"require_nonce": True},
         "sealing_keys": [str(sealing)],
         "audit": {"file": str(files.audit)},
+        "upstream": {"allowed_ips": ["127.0.0.1"]},
         "oauth": {
+            "allowed_ips": ["127.0.0.1"],
             "issuers": [
                 {"issuer": "https://as.example", "jwks_uri": f"{site}/jwks"},
                 {
@@ -242,32 +249,37 @@ def configuration(files: Files, issuer: Issuer, secrets: Secrets, port: int = 0)
                     "token_formats": ["opaque"],
                     "introspection": introspection,
                 },
-            ]
+            ],
         },
         "routes": {
             PLAIN: {
-                **mounted,
+                **behind,
                 "issuers": ["https://as.example"],
                 "credentials": {"bearer_file": secret("StaticUpstreamToken")},
             },
             OPAQUE: {
-                **mounted,
+                **behind,
                 "issuers": ["https://opaque.example"],
                 "credentials": {"client_credentials": own},
             },
             EXCHANGE: {
-                **mounted,
+                **behind,
                 "issuers": ["https://opaque.example"],
                 "credentials": {"token_exchange": exchange},
             },
             DPOP: {
-                **mounted,
+                **behind,
                 "issuers": ["https://as.example"],
                 "proof": "dpop",
                 "credentials": {"token_exchange": exchange},
             },
         },
     }
+
+
+def upstream_at(port: int) -> dict[str, Any]:
+    """Return the application as a remote server, which is asked on however often it breaks."""
+    return {"url": f"http://127.0.0.1:{port}", "preserve_host": True, "max_failures": 1000}
 
 
 # -------------------------------------------------------------------------------- what is sent to it
@@ -522,13 +534,18 @@ def everything_logged() -> Generator[Everything]:
             each.propagate = propagate
 
 
-def check_what_was_let_through(phase: Phase, statuses: Mapping[str, list[int]], files: Files) -> None:
-    """Check that nothing was let through that an issuer would have had to vouch for and did not."""
+def check_what_was_let_through(
+    phase: Phase, statuses: Mapping[str, list[int]], files: Files, *, broken: int
+) -> None:
+    """Check that nothing was let through that an issuer would have had to vouch for and did not.
+
+    ``broken`` is how a call is answered of which the application breaks.
+    """
     passed = {
-        PLAIN: [200, 500, 500, 200],
-        OPAQUE: [200, 500, *[200] * 20],
+        PLAIN: [200, broken, broken, 200],
+        OPAQUE: [200, broken, *[200] * 20],
         EXCHANGE: [200] * 20,
-        DPOP: [200, 500, *[200] * 20],
+        DPOP: [200, broken, *[200] * 20],
     }
     vouched: Mapping[Phase, set[str]] = {
         "up": {PLAIN, OPAQUE, EXCHANGE, DPOP},
@@ -575,21 +592,27 @@ def callers_part(files: Files, own: Iterable[str]) -> bytes:
 @pytest.mark.promise("token-stays-here")
 @pytest.mark.parametrize("phase", PHASES)
 @pytest.mark.parametrize("parser", ["strict", "h11"])
+@pytest.mark.parametrize("where", ["mounted", "remote"])
 def test_a_gateway_that_logs_all_it_can_tells_nobody_what_was_presented_to_it(
-    parser: Literal["strict", "h11"], phase: Phase, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    where: Literal["mounted", "remote"],
+    parser: Literal["strict", "h11"],
+    phase: Phase,
+    tmp_path: Path,
+    capfd: pytest.CaptureFixture[str],
 ) -> None:
     secrets, files = Secrets(), Files(tmp_path)
     issuer = Issuer(secrets)
-    with everything_logged() as logged, serve(issuer.publisher) as issuer_port:
-        issuer.site = f"http://127.0.0.1:{issuer_port}"
+    with everything_logged() as logged, ExitStack() as stack:
+        issuer.site = f"http://127.0.0.1:{stack.enter_context(serve(issuer.publisher))}"
         issuer.become(phase)
-        gateway = create_gateway(Policy.from_mapping(configuration(files, issuer, secrets)))
+        remote = stack.enter_context(serve(create_app(str(files.seen)))) if where == "remote" else None
+        gateway = create_gateway(Policy.from_mapping(configuration(files, issuer, secrets, remote=remote)))
         with serve(gateway, parser) as port:
             client = Client(port, secrets, issuer)
             statuses = use_all(client)
 
     printed = capfd.readouterr()
-    check_what_was_let_through(phase, statuses, files)
+    check_what_was_let_through(phase, statuses, files, broken=500 if where == "mounted" else 502)
     if phase == "up":
         check_credentials(files, issuer)
     static = (files.folder / "StaticUpstreamToken").read_text("utf-8")

@@ -20,7 +20,7 @@ POLICY = Policy(
 
 @pytest.mark.promise("recorded-first")
 @pytest.mark.anyio
-async def test_the_record_of_an_early_refusal_has_the_address_that_connected() -> None:
+async def test_the_record_of_an_early_refusal_has_the_address_that_connected_and_no_client() -> None:
     records = Records()
 
     await call(
@@ -28,7 +28,41 @@ async def test_the_record_of_an_early_refusal_has_the_address_that_connected() -
         http_scope(headers=[("host", "evil.example")], client=("::ffff:192.0.2.7", 5)),
     )
 
-    assert [(each["reason"], each["client"]) for each in records.all] == [("host-unknown", "192.0.2.7")]
+    (record,) = records.all
+    assert (record["reason"], record["peer"], record["client"]) == ("host-unknown", "192.0.2.7", None)
+
+
+FORWARDED_FOR = ("x-forwarded-for", "203.0.113.9, 10.0.0.1")
+
+
+@pytest.mark.parametrize(
+    ("peer", "host", "client"),
+    [
+        pytest.param("127.0.0.1", "docs.example.com", "203.0.113.9", id="for whom a proxy speaks"),
+        pytest.param("127.0.0.1", "evil.example", None, id="of whom nobody has asked who he is"),
+        pytest.param("198.51.100.1", "docs.example.com", "198.51.100.1", id="whom nobody trusts"),
+    ],
+)
+@pytest.mark.promise("one-address-source")
+@pytest.mark.anyio
+async def test_a_record_has_the_peer_and_the_client(peer: str, host: str, client: str | None) -> None:
+    records = Records()
+    clients = Clients(
+        allowed_ips=["192.0.2.0/24"],
+        address_from="x-forwarded-for",
+        trusted_proxies=["127.0.0.1", "10.0.0.0/8"],
+    )
+    gate = protect(
+        Spy(),
+        POLICY.model_copy(update={"clients": clients}),
+        audit=records,
+        keys_of=lambda _: StaticKeys(jwks("ES256")),
+    )
+
+    reply = await call(gate, http_scope(headers=[("host", host), FORWARDED_FOR], client=(peer, 5)))
+
+    assert reply.status == 403
+    assert [(record["peer"], record["client"]) for record in records.all] == [(peer, client)]
 
 
 @pytest.mark.promise("token-stays-here")

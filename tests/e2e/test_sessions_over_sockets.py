@@ -1,4 +1,7 @@
-"""Replicas of the whole gate on real ports, in front of one server that remembers its sessions."""
+"""Replicas of the whole gate on real ports, in front of one server that remembers its sessions.
+
+The server is mounted in all of them, or is one elsewhere.
+"""
 
 import asyncio
 import json
@@ -26,11 +29,13 @@ from starlette.applications import Starlette
 
 from tests.support.audit import Records
 from tests.support.mcp import legacy
+from tests.support.remote import WAYS, Way, served_elsewhere, upstream_at
 from tests.support.tokens import ISSUER, Token, jwks
 from tunnelgate import Clients, Issuer, OAuth, Policy, Route, StaticKeys
 from tunnelgate.asgi import ASGIApp, Message, Receive, Scope, Send
 from tunnelgate.chain import build_gate
 from tunnelgate.materials import gather
+from tunnelgate.upstream.proxy import ProxyOptions
 from tunnelgate.uvicorn_http import StrictHttpToolsProtocol
 
 PARTNER = "https://partner.example.com"
@@ -188,32 +193,43 @@ def policy(*sealing_keys: Path) -> Policy:
     )
 
 
-@pytest.fixture(scope="module")
-def replicas(tmp_path_factory: pytest.TempPathFactory) -> Generator[Replicas]:
+@contextmanager
+def seen_by_each(way: Way, server: ASGIApp, gates: int) -> Generator[list[ASGIApp]]:
+    """Give what each gate has for the server: the server itself, or connections of its own to it."""
+    if way == "mounted":
+        yield [server] * gates
+        return
+    with served_elsewhere(server) as port:
+        yield [upstream_at(port, ProxyOptions(preserve_host=True)) for _ in range(gates)]
+
+
+@pytest.fixture(scope="module", params=WAYS)
+def replicas(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Generator[Replicas]:
     folder = tmp_path_factory.mktemp("keys")
     shared, other = folder / "shared.key", folder / "other.key"
     for file in (shared, other):
         file.write_text(secrets.token_hex(32) + "\n", "ascii")
     found = Replicas(Listening(stateful_server()), Records())
     files = {"one": [shared], "two": [shared], "rolled": [other, shared], "stranger": [other]}
-    gates = [
-        build_gate(
-            made,
-            dict.fromkeys((DOCS, WIKI), found.server),
-            # The server is started once, by the first of them.
-            found.server if name == "one" else Starlette(),
-            gather(
+    with seen_by_each(request.param, found.server, len(files)) as targets:
+        gates = [
+            build_gate(
                 made,
-                audit=found.records,
-                keys_of=lambda issuer: keys("ES256" if issuer.issuer == ISSUER else "Ed25519"),
-            ),
-        )
-        for name, sealing_keys in files.items()
-        for made in [policy(*sealing_keys)]
-    ]
-    with served(gates) as ports:
-        found.ports = dict(zip(files, ports, strict=True))
-        yield found
+                dict.fromkeys((DOCS, WIKI), target),
+                # A server that is mounted in all is started once, by the first of them.
+                target if name == "one" or request.param == "remote" else Starlette(),
+                gather(
+                    made,
+                    audit=found.records,
+                    keys_of=lambda issuer: keys("ES256" if issuer.issuer == ISSUER else "Ed25519"),
+                ),
+            )
+            for (name, sealing_keys), target in zip(files.items(), targets, strict=True)
+            for made in [policy(*sealing_keys)]
+        ]
+        with served(gates) as ports:
+            found.ports = dict(zip(files, ports, strict=True))
+            yield found
 
 
 class Balancer(httpx2.AsyncHTTPTransport):

@@ -35,7 +35,6 @@ from tests.support.raw import (
     request_of,
 )
 from tunnelgate.jwks import ALGORITHMS
-from tunnelgate_app import fetch as fetch_module
 
 MODULES = (claim_rows, dpop_rows, header_rows, introspection_rows, key_rows, presentation_rows)
 ROWS = read_rows()
@@ -74,8 +73,7 @@ def test_every_row_of_ours_says_why_it_is_there() -> None:
 
 @pytest.fixture(scope="module", params=PARSERS, ids=lambda parser: f"with the {parser} parser")
 def stands(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Generator[Stands]:
-    with ExitStack() as stack, pytest.MonkeyPatch.context() as patched:
-        patched.setattr(fetch_module, "TIMEOUT", 1.5)
+    with ExitStack() as stack:
         yield Stands(request.param, tmp_path_factory.mktemp("issuers"), stack)
 
 

@@ -14,13 +14,16 @@ NAMES = (
     "bearer",
     "dpop",
     "event_stream",
+    "forwarded",
     "head",
     "host",
+    "http_answer",
     "media_type",
     "message",
     "mirrored",
     "network",
     "strict_json",
+    "upstream_address",
     "uri_template",
 )
 

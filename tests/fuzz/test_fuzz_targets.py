@@ -9,8 +9,8 @@ from tunnelgate import reading
 
 # What reads nothing: an exception, and a table. The parameters are read with their message.
 NO_READERS = {"fault", "methods", "params"}
-# A second target of one module.
-READ_BY = {"network": "address"}
+# Further targets of one module.
+READ_BY = {"network": "address", "upstream_address": "address"}
 READERS = {
     "address": "read_address",
     "answer": "read_answer",
@@ -18,13 +18,16 @@ READERS = {
     "bearer": "read_credentials",
     "dpop": "read_proof",
     "event_stream": "EventReader",
+    "forwarded": "read_forwarded",
     "head": "read_head",
     "host": "read_host",
+    "http_answer": "HttpAnswerReader",
     "media_type": "read_media_type",
     "message": "read_message",
     "mirrored": "read_header",
     "network": "read_network",
     "strict_json": "read_json",
+    "upstream_address": "read_address",
     "uri_template": "UriTemplate",
 }
 

@@ -41,6 +41,16 @@ WORDS = (
     *("Bearer ", "eyJ", '"alg":"RS256"', '"typ":"at+jwt"', '"kid":', '"iss":', '"crit":', '"jku":', "=="),
     # header fields
     *("host: ", "mcp_name: ", "mcp-method: ", "content-type: ", "transfer-encoding: ", "connection: "),
+    # answers of servers
+    *(
+        "HTTP/1.1 200 OK\r\n",
+        "HTTP/1.0 ",
+        "HTTP/1.1 100 \r\n\r\n",
+        "HTTP/1.1 204 ",
+        "content-length: ",
+        "chunked",
+    ),
+    *("0\r\n\r\n", "2\r\nhi\r\n", "connection: close\r\n", "keep-alive"),
     # URI templates
     *("{+path}", "{id}", "{?q}", "{/a*}", "{#x}", "{", "}", "%2F", "%2e%2e", "../", "docs:///", "file:///"),
 )

@@ -12,11 +12,11 @@ import httpx2
 
 from tests.issuers.application import create_app
 from tests.support.audit import Records
+from tests.support.fetching import loopback_fetch as fetch
 from tests.support.mcp import legacy
 from tunnelgate import Issuer, Policy, RemoteKeys, protect
 from tunnelgate.asgi import ASGIApp
 from tunnelgate.discovery import Discovery
-from tunnelgate_app.fetch import fetch
 from tunnelgate_app.gateway import create_gateway
 from tunnelgate_app.server import Server
 
@@ -103,7 +103,7 @@ def gate(
                 "public_scheme": "http",
                 "public_port": running.port,
                 "clients": {"allowed_ips": ["127.0.0.1"]},
-                "oauth": {"issuers": issuers},
+                "oauth": {"issuers": issuers, "allowed_ips": ["127.0.0.0/8"]},
                 "routes": {name: route_of(route) for name, route in (routes or {DOCS: {}}).items()},
                 **more,
             }

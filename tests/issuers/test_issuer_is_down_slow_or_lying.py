@@ -15,7 +15,7 @@ from tests.issuers.liar import INTROSPECTION, KEYS, METADATA, SILENCE, TOKEN, An
 from tests.issuers.provider import Resource, provider
 from tests.support.processes import free_port
 from tests.support.tokens import Clock, Token, jwks, key
-from tunnelgate_app.fetch import TIMEOUT
+from tunnelgate.upstream.fetching import TIMEOUT
 
 BIG = 10 * 1024 * 1024
 _OPAQUE = "opaque-token-of-somebody"

@@ -32,7 +32,7 @@ async def test_the_command_serves_what_its_file_says(tmp_path: Path) -> None:
             "public_port": front.port,
             "log_level": "debug",
             "clients": {"allowed_ips": ["127.0.0.1"]},
-            "oauth": {"issuers": [trusted]},
+            "oauth": {"issuers": [trusted], "allowed_ips": ["127.0.0.0/8"]},
             "routes": {DOCS: route_of({}), TICKETS: route_of({"credentials": upstream})},
             "audit": {"file": "audit.jsonl"},
         }

@@ -1,3 +1,4 @@
+import asyncio
 import json
 import logging
 from typing import Any
@@ -16,11 +17,15 @@ from tests.support.answering import (
     gate_around,
     handles_of_nobody,
 )
-from tests.support.asgi import Reply, call, http_scope
+from tests.support.asgi import Reply, call, http_scope, reply_of
 from tests.support.audit import Records
 from tests.support.mcp import legacy, modern
+from tunnelgate import Broken, Reason, ToolAllowlist, answers
 from tunnelgate.asgi import ASGIApp, Message, Receive, Scope, Send
 from tunnelgate.body import READ_ASIDE
+from tunnelgate.errors import UpstreamFailed
+from tunnelgate.exchange import exchange_of
+from tunnelgate.refusal import refuse
 
 SECRET = "secret"
 
@@ -956,3 +961,265 @@ async def test_a_large_answer_to_another_question_is_refused_like_a_small_one(
 
     assert b"The server's answer was not valid" in reply.body
     assert SECRET not in repr(reply)
+
+
+# Upstreams that fail
+
+
+class Failing:
+    """A server that is somewhere else, and fails behind these messages."""
+
+    def __init__(self, failure: UpstreamFailed, *sent: Message) -> None:
+        self.failure = failure
+        self.sent = sent
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await receive()
+        for message in self.sent:
+            await send(message)
+        raise self.failure
+
+
+START: Message = {"type": "http.response.start", "status": 200, "headers": [JSON]}
+FAILURES = [
+    pytest.param(Reason.UPSTREAM_NOT_ALLOWED, 502, "The server may not be connected to", id="is not allowed"),
+    pytest.param(Reason.UPSTREAM_UNREACHABLE, 502, "The server cannot be reached", id="is not there"),
+    pytest.param(Reason.UPSTREAM_TIMEOUT, 504, "The server did not answer in time", id="is slow"),
+    pytest.param(Reason.UPSTREAM_INTERRUPTED, 502, "The server's answer was cut off", id="broke off"),
+    pytest.param(Reason.ANSWER_NOT_VALID, 502, "The server's answer was not valid", id="is no HTTP"),
+    pytest.param(Reason.UPSTREAM_FAILING, 503, "The server is not answering", id="was failing"),
+    pytest.param(Reason.UPSTREAM_BUSY, 503, "The server is busy", id="has too much to do"),
+    pytest.param(Reason.GATE_STOPPING, 503, "The gate is stopping", id="is left by a gate that stops"),
+    pytest.param(Reason.CALL_CANCELLED, 200, "Cancelled", id="was told that nobody waits any more"),
+]
+
+
+@pytest.mark.parametrize(("reason", "status", "message"), FAILURES)
+@pytest.mark.parametrize(
+    "sent",
+    [
+        pytest.param([], id="before an answer"),
+        pytest.param([START], id="behind the head"),
+        pytest.param(
+            [START, {"type": "http.response.body", "body": OK[:-1], "more_body": True}], id="in the body"
+        ),
+    ],
+)
+@pytest.mark.parametrize("era", ERAS)
+@pytest.mark.anyio
+async def test_a_server_that_fails_before_its_answer_was_whole_is_answered_in_the_protocol(
+    reason: Reason, status: int, message: str, sent: list[Message], era: Any
+) -> None:
+    records = Records()
+
+    reply = await ask_gate(
+        Failing(UpstreamFailed(reason, SECRET), *sent), era=era, message_id="a", sink=records
+    )
+
+    assert (reply.status, reply.header("content-type")) == (status, "application/json")
+    assert reply.json() == {
+        "jsonrpc": "2.0",
+        "id": "a",
+        "error": {
+            "code": -32603,
+            "message": message,
+            "data": {"requestId": reply.header("x-request-id")},
+        },
+    }
+    assert SECRET not in repr(reply)
+    assert records.verdicts == [("allow", None)]
+
+
+@pytest.mark.parametrize(("reason", "level"), [(Reason.UPSTREAM_TIMEOUT, 30), (Reason.CALL_CANCELLED, 20)])
+@pytest.mark.anyio
+async def test_why_a_server_failed_is_logged_and_a_client_that_went_is_nothing_to_warn_of(
+    reason: Reason, level: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.INFO, "tunnelgate"):
+        reply = await ask_gate(Failing(UpstreamFailed(reason, "nothing came for 2 seconds")))
+
+    (record,) = caplog.records
+    assert record.getMessage().startswith(f"request {reply.header('x-request-id')}")
+    assert record.getMessage().endswith(f": {reason}: nothing came for 2 seconds")
+    assert record.levelno == level
+
+
+@pytest.mark.anyio
+async def test_the_log_names_the_route_where_there_is_one(caplog: pytest.LogCaptureFixture) -> None:
+    async def routed(scope: Scope, receive: Receive, send: Send) -> None:
+        exchange_of(scope).route = "docs"
+        await gate_around(Failing(UpstreamFailed(Reason.UPSTREAM_TIMEOUT)))(scope, receive, send)
+
+    headers, body = legacy("tools/call", {"name": "safe_tool"})
+    reply = await call(routed, http_scope(headers=headers), body)
+
+    (record,) = caplog.records
+    assert record.getMessage() == f"request {reply.header('x-request-id')} to docs: upstream-timeout"
+
+
+@pytest.mark.parametrize(("seconds", "told"), [(None, None), (4.2, "5"), (1.0, "1")])
+@pytest.mark.anyio
+async def test_a_client_is_told_in_how_many_seconds_a_failing_server_is_asked_again(
+    seconds: float | None, told: str | None
+) -> None:
+    reply = await ask_gate(Failing(UpstreamFailed(Reason.UPSTREAM_FAILING, retry_after=seconds)))
+
+    assert (reply.status, reply.header("retry-after")) == (503, told)
+
+
+@pytest.mark.parametrize("ask", UNANSWERED)
+@pytest.mark.anyio
+async def test_what_needs_no_answer_gets_one_when_the_server_fails(ask: Any) -> None:
+    reply = await ask(Failing(UpstreamFailed(Reason.UPSTREAM_UNREACHABLE)))
+
+    assert reply.status == 502
+    assert (reply.json()["id"], reply.json()["error"]["message"]) == (None, "The server cannot be reached")
+
+
+@pytest.mark.parametrize("ask", UNANSWERED)
+@pytest.mark.anyio
+async def test_what_needs_no_answer_had_its_own_before_the_server_failed(ask: Any) -> None:
+    start = {**START, "status": 202}
+
+    reply = await ask(Failing(UpstreamFailed(Reason.UPSTREAM_INTERRUPTED), start))
+
+    assert (reply.status, reply.body) == (202, b"")
+
+
+@pytest.mark.parametrize(("reason", "status", "message"), FAILURES)
+@pytest.mark.anyio
+async def test_a_whole_answer_counts_whatever_fails_behind_it(
+    reason: Reason, status: int, message: str
+) -> None:
+    whole: Message = {"type": "http.response.body", "body": OK}
+
+    reply = await ask_gate(Failing(UpstreamFailed(reason), START, whole))
+
+    assert (reply.status, reply.body) == (200, OK)
+
+
+@pytest.mark.anyio
+async def test_what_was_refused_in_words_of_ours_is_not_answered_once_more() -> None:
+    async def refusing(scope: Scope, receive: Receive, send: Send) -> None:
+        await receive()
+        await refuse(Broken(Reason.CREDENTIAL_UNAVAILABLE), exchange_of(scope), send)
+        raise UpstreamFailed(Reason.UPSTREAM_UNREACHABLE)
+
+    headers, body = legacy("tools/call", {"name": "safe_tool"})
+
+    reply = await call(ToolAllowlist(refusing, tools=["safe_tool"]), http_scope(headers=headers), body)
+
+    assert (reply.status, reply.json()["error"]["message"]) == (503, "Temporarily unavailable")
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        pytest.param([{**START, "headers": [(b"content-type", b"text/html")]}], id="a page"),
+        pytest.param(
+            [START, {"type": "http.response.body", "body": b"x" * 1001, "more_body": True}], id="too much"
+        ),
+        pytest.param([{**START, "status": 302}], id="another place to go to"),
+    ],
+)
+@pytest.mark.anyio
+async def test_a_server_whose_answer_was_refused_need_not_go_on(sent: list[Message]) -> None:
+    ended: list[str] = []
+
+    async def going_on(scope: Scope, receive: Receive, send: Send) -> None:
+        await receive()
+        for message in sent:
+            await send(message)
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.append("ended")
+
+    async with asyncio.timeout(10):
+        reply = await ask_gate(going_on, max_answer=1000)
+
+    check_bad_gateway(reply)
+    assert ended == ["ended"]
+
+
+@pytest.mark.anyio
+async def test_a_server_that_has_something_to_do_behind_its_answer_does_it() -> None:
+    done: list[str] = []
+
+    async def busy(scope: Scope, receive: Receive, send: Send) -> None:
+        await Scripted(OK)(scope, receive, send)
+        for _ in range(5):
+            await asyncio.sleep(0)
+        done.append("done")
+
+    reply = await ask_gate(busy)
+
+    assert (reply.status, reply.body, done) == (200, OK, ["done"])
+
+
+# Clients that do not read
+
+
+class ReadsSome:
+    """A client that takes this many messages and no more."""
+
+    def __init__(self, takes: int) -> None:
+        self.got: list[Message] = []
+        self.is_waiting = asyncio.Event()
+        self._takes = takes
+
+    async def send(self, message: Message) -> None:
+        if len(self.got) == self._takes:
+            self.is_waiting.set()
+            await asyncio.Event().wait()
+        self.got.append(message)
+
+
+CALL = legacy("tools/call", {"name": "safe_tool"})[1]
+NOTIFICATION = b'{"jsonrpc":"2.0","method":"notifications/initialized"}'
+
+
+@pytest.mark.parametrize("takes", [0, 1], ids=["nothing", "a head"])
+@pytest.mark.parametrize("body", [CALL, NOTIFICATION], ids=["of a call", "of a notification"])
+@pytest.mark.anyio
+async def test_who_takes_no_word_of_a_failure_is_not_waited_for(
+    body: bytes, takes: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(answers, "_LAST_SECONDS", 0.05)
+    headers, _ = legacy("ping")
+    client = ReadsSome(takes)
+    app = gate_around(Failing(UpstreamFailed(Reason.UPSTREAM_UNREACHABLE)))
+
+    async def receive() -> Message:
+        return {"type": "http.request", "body": body}
+
+    async with asyncio.timeout(10):
+        await app(http_scope(headers=headers), receive, client.send)
+
+    assert client.is_waiting.is_set()
+    assert [message["type"] for message in client.got] == ["http.response.start"] * takes
+
+
+@pytest.mark.anyio
+async def test_who_takes_the_word_of_a_failure_late_gets_it_whole() -> None:
+    got: list[Message] = []
+
+    async def send(message: Message) -> None:
+        for _ in range(100):
+            await asyncio.sleep(0)
+        got.append(message)
+
+    headers, body = legacy("tools/call", {"name": "safe_tool"})
+
+    async def receive() -> Message:
+        return {"type": "http.request", "body": body}
+
+    app = gate_around(Failing(UpstreamFailed(Reason.UPSTREAM_UNREACHABLE)))
+    await app(http_scope(headers=headers), receive, send)
+
+    reply = reply_of(got)
+    assert (reply.status, reply.json()["error"]["message"]) == (502, "The server cannot be reached")
+
+
+def test_without_any_setting_the_last_word_may_take_five_seconds() -> None:
+    assert answers._LAST_SECONDS == 5

@@ -23,10 +23,11 @@ from tests.support.answering import (
 from tests.support.asgi import Reply, Spy, call, http_scope, reply_of
 from tests.support.audit import Records
 from tests.support.mcp import legacy, modern
-from tunnelgate import AuditLog, Reason, ToolAllowlist
+from tunnelgate import AuditLog, Reason, ToolAllowlist, answers
 from tunnelgate.answers import DEFAULT_MAX_ANSWER, AnswerGuard, Expected
 from tunnelgate.asgi import ASGIApp, Message, Receive, Scope, Send
 from tunnelgate.catalogue import Names
+from tunnelgate.errors import UpstreamFailed
 from tunnelgate.exchange import Exchange, Principal, exchange_of
 from tunnelgate.handles import UNASKED, Handles, Origin, Task
 from tunnelgate.handover import Handover
@@ -376,7 +377,8 @@ async def test_the_head_of_a_stream_is_sent_before_its_first_event() -> None:
     await guard.send({"type": "http.response.start", "status": 200, "headers": [STREAM]})
 
     named = (b"x-request-id", exchange.request_id.encode())
-    assert sent == [{"type": "http.response.start", "status": 200, "headers": [named, STREAM]}]
+    unbuffered = (b"x-accel-buffering", b"no")
+    assert sent == [{"type": "http.response.start", "status": 200, "headers": [named, unbuffered, STREAM]}]
 
 
 @pytest.mark.anyio
@@ -465,7 +467,7 @@ def test_whatever_a_server_sends_the_client_gets_one_whole_answer_without_unlist
         sent.append(message)
 
     app = gate_around(Spy(body, content_type=form[1].decode()))
-    _run(app(http_scope(headers=legacy("tools/list")[0]), receive, send))
+    asyncio.run(app(http_scope(headers=legacy("tools/list")[0]), receive, send))
 
     reply = reply_of(sent)
     assert reply.status in (200, 502)
@@ -483,7 +485,7 @@ async def test_both_reasons_of_an_answer_that_is_not_passed_on_are_told_apart_in
     await ask_gate(Scripted(OK * 2))
     await ask_gate(Scripted(OK), max_answer=len(OK) - 1)
 
-    reasons = [str(record.args[1]) for record in caplog.records if isinstance(record.args, tuple)]
+    reasons = [record.getMessage().split(": ")[1] for record in caplog.records]
     assert reasons == [Reason.ANSWER_NOT_VALID, Reason.ANSWER_TOO_LARGE]
 
 
@@ -1060,3 +1062,177 @@ async def test_a_session_goes_on_for_whoever_began_it_where_it_was_begun(
 
     assert reply.status == status
     assert [asked.get("mcp-session-id") for asked in app.asked] == [None, *(["s1"] if status == 200 else [])]
+
+
+# Proxies in front
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        pytest.param([], id="nothing"),
+        pytest.param([(b"x-accel-buffering", b"no")], id="not to"),
+        pytest.param([(b"X-Accel-Buffering", b"yes")], id="to"),
+        pytest.param([(b"x-accel-buffering", b"yes"), (b"x-accel-buffering", b"no")], id="both"),
+    ],
+)
+@pytest.mark.parametrize("era", ERAS)
+@pytest.mark.anyio
+async def test_no_proxy_in_front_keeps_events_back_whatever_the_server_says(
+    said: RawHeaders, era: Any
+) -> None:
+    reply = await ask_gate(Scripted(b": hello\n\n", headers=[STREAM, *said]), era=era)
+
+    assert (reply.header("x-accel-buffering"), reply.body) == ("no", b": hello\n\n")
+
+
+# Upstreams that fail in the middle
+
+
+class Failing:
+    """A server that is somewhere else, and fails behind these chunks of a stream."""
+
+    def __init__(self, failure: UpstreamFailed, *chunks: bytes) -> None:
+        self.failure = failure
+        self.chunks = chunks
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await receive()
+        await send({"type": "http.response.start", "status": 200, "headers": [STREAM]})
+        for chunk in self.chunks:
+            await send({"type": "http.response.body", "body": chunk, "more_body": True})
+        raise self.failure
+
+
+IN_STREAMS = [
+    pytest.param(Reason.UPSTREAM_INTERRUPTED, "The server's answer was cut off", id="broke off"),
+    pytest.param(Reason.UPSTREAM_TIMEOUT, "The server did not answer in time", id="says no more"),
+    pytest.param(Reason.ANSWER_NOT_VALID, "The server's answer was not valid", id="is no HTTP any more"),
+    pytest.param(Reason.CALL_CANCELLED, "Cancelled", id="was told that nobody waits any more"),
+    pytest.param(Reason.GATE_STOPPING, "The gate is stopping", id="goes on while the gate stops"),
+]
+
+
+@pytest.mark.parametrize(("reason", "message"), IN_STREAMS)
+@pytest.mark.parametrize("chunks", [[], [b": hello\n\n"], [b": hello\n\n", b"data: " + LIST[:20]]], ids=len)
+@pytest.mark.parametrize("message_id", [1, "a"])
+@pytest.mark.parametrize("era", ERAS)
+@pytest.mark.anyio
+async def test_the_stream_of_a_server_that_fails_ends_with_an_error_in_answer_to_the_question(
+    reason: Reason, message: str, chunks: Sequence[bytes], message_id: Any, era: Any
+) -> None:
+    records = Records()
+
+    reply = await ask_gate(
+        Failing(UpstreamFailed(reason, SECRET), *chunks), era=era, message_id=message_id, sink=records
+    )
+
+    *before, error, end = reply.body.split(b"\n\n")
+    assert (reply.status, before, end) == (200, [b": hello"] * bool(chunks), b"")
+    fields = _event_lines(error)
+    assert fields["event"] == "message"
+    assert json.loads(fields["data"]) == {
+        "jsonrpc": "2.0",
+        "id": message_id,
+        "error": {
+            "code": -32603,
+            "message": message,
+            "data": {"requestId": reply.header("x-request-id")},
+        },
+    }
+    assert SECRET not in repr(reply)
+    assert records.verdicts == [("allow", None)]
+
+
+@pytest.mark.parametrize(("reason", "message"), IN_STREAMS)
+@pytest.mark.anyio
+async def test_a_question_that_was_answered_is_answered_whatever_fails_behind_it(
+    reason: Reason, message: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    answered = b"data: " + OK + b"\n\n"
+
+    reply = await ask_gate(Failing(UpstreamFailed(reason), answered, b"data: x"))
+
+    assert (reply.status, reply.body) == (200, answered)
+    assert caplog.records == []
+
+
+@pytest.mark.parametrize(("reason", "message"), IN_STREAMS)
+@pytest.mark.anyio
+async def test_the_stream_of_a_session_ends_without_an_answer_because_nobody_asked(
+    reason: Reason, message: str
+) -> None:
+    records = Records()
+
+    reply = await _listen(Failing(UpstreamFailed(reason, SECRET), b": hello\n\n"), sink=records)
+
+    assert (reply.status, reply.body) == (200, b": hello\n\n")
+    assert records.verdicts == [("allow", None)]
+
+
+@pytest.mark.anyio
+async def test_a_server_whose_event_was_refused_need_not_go_on() -> None:
+    ended: list[str] = []
+
+    async def endless(scope: Scope, receive: Receive, send: Send) -> None:
+        await receive()
+        await send({"type": "http.response.start", "status": 200, "headers": [STREAM]})
+        try:
+            while True:
+                await send({"type": "http.response.body", "body": b"data: secret\n\n", "more_body": True})
+                await asyncio.sleep(0)
+        finally:
+            ended.append("ended")
+
+    async with asyncio.timeout(10):
+        reply = await ask_gate(endless)
+
+    assert ended == ["ended"]
+    assert reply.body.count(b"The server's answer was not valid") == 1
+    assert SECRET not in repr(reply)
+
+
+@pytest.mark.parametrize(
+    ("chunks", "takes"),
+    [
+        pytest.param([b": hello\n\n"], 1, id="behind the head"),
+        pytest.param([b": hello\n\n", b"data: " + LIST[:20]], 2, id="behind an event"),
+        pytest.param([b"data: " + OK + b"\n\n"], 2, id="behind the answer"),
+    ],
+)
+@pytest.mark.parametrize("reason", [Reason.UPSTREAM_INTERRUPTED, Reason.CALL_CANCELLED, Reason.GATE_STOPPING])
+@pytest.mark.anyio
+async def test_who_does_not_take_the_end_of_a_stream_is_not_waited_for(
+    chunks: Sequence[bytes], takes: int, reason: Reason, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(answers, "_LAST_SECONDS", 0.05)
+    got: list[Message] = []
+    waiting: list[Message] = []
+
+    async def failing(scope: Scope, receive: Receive, send: Send) -> None:
+        await receive()
+        await send({"type": "http.response.start", "status": 200, "headers": [STREAM]})
+        for chunk in chunks:
+            try:
+                async with asyncio.timeout(0.05):
+                    await send({"type": "http.response.body", "body": chunk, "more_body": True})
+            except TimeoutError:
+                break
+        raise UpstreamFailed(reason)
+
+    async def send(message: Message) -> None:
+        if len(got) == takes:
+            waiting.append(message)
+            await asyncio.Event().wait()
+        got.append(message)
+
+    headers, body = legacy("tools/call", {"name": "safe_tool"})
+
+    async def receive() -> Message:
+        return {"type": "http.request", "body": body}
+
+    async with asyncio.timeout(10):
+        await gate_around(failing)(http_scope(headers=headers), receive, send)
+
+    assert [message["type"] for message in got][0] == "http.response.start"
+    assert (len(got), waiting[-1].get("more_body", False)) == (takes, False)

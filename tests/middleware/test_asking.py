@@ -14,7 +14,7 @@ from tunnelgate import NeedsScopes, Principal, Reason, Sealer
 from tunnelgate.answers import Expected
 from tunnelgate.asking import Asked, ask_by_message, ask_for_end, ask_for_stream
 from tunnelgate.catalogue import Names, Resources, list_tools
-from tunnelgate.exchange import Exchange, exchange_of
+from tunnelgate.exchange import Exchange, Load, exchange_of
 from tunnelgate.handles import UNASKED, Handles, Origin, Task
 from tunnelgate.messages import MessageRules
 from tunnelgate.reading.fault import Fault
@@ -974,3 +974,127 @@ def test_a_missing_scope_is_named() -> None:
 
     assert _post(_about("tasks/get", handle)) == NeedsScopes(("docs:draft",))
     assert _post(_about("tasks/get", handle), principal=_principal(scopes="docs:draft"))
+
+
+# What a request is taken back by, and what goes on until it is
+
+
+def _cancelled(request_id: Any, *more: tuple[str, str], era: Any = legacy) -> Asked:
+    headers, body = era("notifications/cancelled", {"requestId": request_id})
+    message = orjson.loads(body)
+    del message["id"]
+    return _allowed(_post((headers, orjson.dumps(message)), *more))
+
+
+IDS = [
+    pytest.param(1, id="a number"),
+    pytest.param(0, id="zero"),
+    pytest.param(-7, id="a number below it"),
+    pytest.param("1", id="a text"),
+    pytest.param("", id="an empty text"),
+]
+
+
+@pytest.mark.parametrize("message_id", IDS)
+def test_a_request_of_a_session_is_taken_back_by_its_id(message_id: Any) -> None:
+    session = ("mcp-session-id", _session())
+    asked = _allowed(_post(legacy("tools/list", message_id=message_id), session))
+    taken_back = _cancelled(message_id, session)
+
+    assert asked.key is not None
+    assert (asked.cancels, taken_back.key) == (None, None)
+    assert taken_back.cancels == asked.key
+
+
+@pytest.mark.parametrize(
+    ("request_id", "session"),
+    [
+        pytest.param(2, _session(), id="another id"),
+        pytest.param("1", _session(), id="the id as a text"),
+        pytest.param(True, _session(), id="true, which Python takes for 1"),
+        pytest.param(1.0, _session(), id="the id as a fraction"),
+        pytest.param(None, _session(), id="null"),
+        pytest.param([1], _session(), id="a list"),
+        pytest.param({"id": 1}, _session(), id="an object"),
+        pytest.param(1, _session(b"s-2"), id="the id in another session"),
+    ],
+)
+def test_a_request_is_taken_back_by_nothing_else(request_id: Any, session: str) -> None:
+    asked = _allowed(_post(legacy("tools/list"), ("mcp-session-id", _session())))
+
+    assert _cancelled(request_id, ("mcp-session-id", session)).cancels != asked.key
+
+
+@pytest.mark.parametrize("message_id", IDS)
+def test_without_a_session_nothing_is_taken_back_because_others_may_use_the_same_id(message_id: Any) -> None:
+    assert _allowed(_post(legacy("tools/list", message_id=message_id))).key is None
+    assert _cancelled(message_id).cancels is None
+
+
+def test_in_the_modern_era_nothing_is_taken_back_by_a_message() -> None:
+    session = ("mcp-session-id", _session())
+
+    assert _allowed(_post(modern("tools/list"), session)).key is None
+    assert _cancelled(1, session, era=modern).cancels is None
+
+
+@pytest.mark.promise("session-bound")
+@pytest.mark.parametrize(("principal", "route"), OTHERS)
+def test_nobody_takes_back_what_somebody_else_asked(principal: Principal | None, route: str | None) -> None:
+    headers, body = legacy("notifications/cancelled", {"requestId": 1})
+    message = orjson.loads(body)
+    del message["id"]
+    session = ("mcp-session-id", _session())
+
+    def ask() -> Asked | Refusal:
+        return _post((headers, orjson.dumps(message)), session, principal=principal, route=route)
+
+    assert _reason(ask) is Reason.SESSION_UNKNOWN
+
+
+def test_only_a_notification_of_that_name_takes_anything_back() -> None:
+    session = ("mcp-session-id", _session())
+    headers, body = legacy("acme/do", {"requestId": 1})
+    notification = orjson.loads(body)
+    del notification["id"]
+
+    told = _allowed(_post((headers, orjson.dumps(notification)), session))
+    asked = _allowed(_post((headers, body), session))
+
+    assert (told.expected, told.key, told.cancels) == (Expected.NOTHING, None, None)
+    assert asked.key is not None
+    assert asked.cancels is None
+
+
+def test_a_response_to_the_server_is_taken_back_by_nothing() -> None:
+    session = _session()
+
+    asked = _allowed(_response(_request_of(b"s-1", 1), session))
+
+    assert (asked.key, asked.cancels, asked.load) == (None, None, Load.ASIDE)
+
+
+def _notified() -> Asked:
+    headers, body = legacy("notifications/initialized")
+    message = orjson.loads(body)
+    del message["id"]
+    return _allowed(_post((headers, orjson.dumps(message))))
+
+
+@pytest.mark.parametrize(
+    ("asked", "load"),
+    [
+        pytest.param(_stream, Load.STREAM, id="a stream of a session"),
+        pytest.param(lambda: _stream(_event(UNASKED)), Load.STREAM, id="the rest of one"),
+        pytest.param(lambda: _post(_listen()), Load.STREAM, id="a subscription"),
+        pytest.param(lambda: _post(legacy("tools/list")), Load.CALL, id="a list"),
+        pytest.param(lambda: _post(modern("tools/call", {"name": "search"})), Load.CALL, id="a call"),
+        pytest.param(_notified, Load.ASIDE, id="a notification"),
+        pytest.param(lambda: _cancelled(1), Load.ASIDE, id="one that takes something back"),
+        pytest.param(_end, Load.ASIDE, id="the end of a session"),
+    ],
+)
+def test_what_is_asked_is_a_call_a_stream_or_said_aside(
+    asked: Callable[[], Asked | Refusal], load: Load
+) -> None:
+    assert _allowed(asked()).load is load

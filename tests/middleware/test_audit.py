@@ -1,4 +1,5 @@
 import json
+import logging
 import os
 import resource
 import stat
@@ -16,6 +17,7 @@ from hypothesis import strategies as st
 from tests.support.asgi import Headers, Spy, call, http_scope
 from tests.support.audit import FullDisk, Records
 from tests.support.mcp import legacy, modern
+from tests.support.proxied import Client
 from tests.support.tokens import ISSUER, Token, jwks
 from tunnelgate import (
     Allow,
@@ -23,6 +25,7 @@ from tunnelgate import (
     AuditLog,
     AuditUnavailable,
     Broken,
+    ClientAllowlist,
     Clients,
     Deny,
     HostAllowlist,
@@ -39,8 +42,9 @@ from tunnelgate import (
     Verdict,
     protect,
 )
-from tunnelgate.asgi import ASGIApp, Receive, Scope, Send
+from tunnelgate.asgi import ASGIApp, Message, Receive, Scope, Send
 from tunnelgate.audit import AuditSink, record_of
+from tunnelgate.errors import UpstreamFailed
 from tunnelgate.exchange import exchange_of
 from tunnelgate.handover import Handover
 
@@ -302,7 +306,8 @@ def test_a_record_says_who_asked_for_what_and_what_was_decided() -> None:
     exchange = exchange_of(http_scope("GET", "/mcp"))
     exchange.request_id = "8c1f"
     exchange.started = 1_795_340_000.1239
-    exchange.host, exchange.route, exchange.client = "docs.example.com", "docs", "10.1.2.3"
+    exchange.host, exchange.route = "docs.example.com", "docs"
+    exchange.peer, exchange.client = "10.0.0.1", "203.0.113.7"
     exchange.principal = Principal(ISSUER, "alice", "agent", frozenset({"docs:read"}), {"sub": "alice"})
 
     assert record_of(exchange, Deny(Reason.TOOL_NOT_ALLOWED, "why")) == {
@@ -313,7 +318,8 @@ def test_a_record_says_who_asked_for_what_and_what_was_decided() -> None:
         "detail": "why",
         "route": "docs",
         "host": "docs.example.com",
-        "client": "10.1.2.3",
+        "peer": "10.0.0.1",
+        "client": "203.0.113.7",
         "principal": {"issuer": ISSUER, "subject": "alice", "client_id": "agent"},
         "http_method": "GET",
         "path": "/mcp",
@@ -360,6 +366,7 @@ async def test_an_allowed_call_leaves_one_whole_record(request_of: Any, version:
             "detail": None,
             "route": "docs.example.com",
             "host": "docs.example.com",
+            "peer": "127.0.0.1",
             "client": "127.0.0.1",
             "principal": {"issuer": ISSUER, "subject": "alice", "client_id": "agent"},
             "http_method": "POST",
@@ -370,6 +377,52 @@ async def test_an_allowed_call_leaves_one_whole_record(request_of: Any, version:
         }
     ]
     assert len(spy.scopes) == 1
+
+
+@pytest.mark.parametrize(
+    ("peer", "forwarded", "written"),
+    [
+        pytest.param(("127.0.0.1", 1), "203.0.113.7", ("127.0.0.1", "203.0.113.7"), id="a client of a proxy"),
+        pytest.param(("127.0.0.1", 1), None, ("127.0.0.1", None), id="a proxy that says nothing"),
+        pytest.param(("127.0.0.1", 1), "unknown", ("127.0.0.1", None), id="a proxy that says nonsense"),
+        pytest.param(
+            ("198.51.100.1", 1),
+            "203.0.113.7",
+            ("198.51.100.1", "198.51.100.1"),
+            id="somebody who is no proxy",
+        ),
+        pytest.param(
+            ("::ffff:127.0.0.1", 1), "203.0.113.7", ("127.0.0.1", "203.0.113.7"), id="a mapped address"
+        ),
+        pytest.param(None, "203.0.113.7", (None, None), id="nobody knows"),
+        pytest.param(("what?", 1), "203.0.113.7", (None, None), id="what is no address"),
+    ],
+)
+@pytest.mark.anyio
+async def test_who_connected_and_whom_they_speak_for_are_written_down_apart(
+    peer: tuple[str, int] | None, forwarded: str | None, written: tuple[str | None, str | None]
+) -> None:
+    records = Records()
+    app = ClientAllowlist(
+        Spy(), allowed_ips=["203.0.113.0/24"], address_from="x-forwarded-for", trusted_proxies=["127.0.0.1"]
+    )
+    headers = [] if forwarded is None else [("x-forwarded-for", forwarded)]
+
+    await call(AuditLog(app, sink=records), http_scope(headers=headers, client=peer))
+
+    (record,) = records.all
+    assert (record["peer"], record["client"]) == written
+    assert (record["verdict"] == "allow") is (record["client"] == "203.0.113.7")
+
+
+@pytest.mark.anyio
+async def test_of_what_is_refused_before_anybody_judged_the_client_the_peer_is_known() -> None:
+    records = Records()
+
+    await call(_gate(Spy(), records), http_scope("PUT"))
+
+    (record,) = records.all
+    assert (record["peer"], record["client"]) == ("127.0.0.1", None)
 
 
 @pytest.mark.parametrize("method", ["GET", "DELETE"])
@@ -389,6 +442,7 @@ async def test_a_stream_and_the_end_of_a_session_leave_one_whole_record(method: 
             "detail": None,
             "route": "docs.example.com",
             "host": "docs.example.com",
+            "peer": "127.0.0.1",
             "client": "127.0.0.1",
             "principal": {"issuer": ISSUER, "subject": "alice", "client_id": "agent"},
             "http_method": method,
@@ -666,6 +720,153 @@ async def test_an_application_that_breaks_while_it_answers_is_left_to_the_server
     with pytest.raises(ZeroDivisionError):
         await call(AuditLog(Handover(Breaks(is_answering=True)), sink=records), http_scope())
     assert records.verdicts == [("allow", None)]
+
+
+class Fails:
+    """An application that is somewhere else, and fails after it has sent so many messages."""
+
+    def __init__(self, failure: UpstreamFailed, *sent: Message) -> None:
+        self.failure = failure
+        self.sent = sent
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        for message in self.sent:
+            await send(message)
+        raise self.failure
+
+
+FAILURES = [
+    pytest.param(Reason.UPSTREAM_NOT_ALLOWED, 502, "upstream_not_allowed", id="it may not be dialled"),
+    pytest.param(Reason.UPSTREAM_UNREACHABLE, 502, "upstream_unreachable", id="it is not there"),
+    pytest.param(Reason.UPSTREAM_TIMEOUT, 504, "upstream_timeout", id="it is slow"),
+    pytest.param(Reason.UPSTREAM_INTERRUPTED, 502, "upstream_interrupted", id="it broke off"),
+    pytest.param(Reason.ANSWER_NOT_VALID, 502, "upstream_answer_not_valid", id="it is no HTTP"),
+    pytest.param(Reason.UPSTREAM_FAILING, 503, "upstream_failing", id="it was failing"),
+    pytest.param(Reason.UPSTREAM_BUSY, 503, "upstream_busy", id="it has too much to do"),
+    pytest.param(Reason.GATE_STOPPING, 503, "stopping", id="the gate stops"),
+    pytest.param(Reason.BODY_TOO_LARGE, 413, "too_large", id="the request is too large"),
+    pytest.param(Reason.INTERNAL_ERROR, 500, "internal_error", id="something of ours"),
+]
+
+
+@pytest.mark.parametrize(
+    "allowed", [True, False], ids=["which was allowed", "without anybody who allowed it"]
+)
+@pytest.mark.parametrize(("reason", "status", "error"), FAILURES)
+@pytest.mark.anyio
+async def test_an_upstream_that_does_not_answer_is_answered_by_the_table_and_its_details_are_logged(
+    *, reason: Reason, status: int, error: str, allowed: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    records = Records()
+    app: ASGIApp = Fails(UpstreamFailed(reason, "secret"))
+
+    with caplog.at_level(logging.INFO, "tunnelgate"):
+        reply = await call(AuditLog(Handover(app) if allowed else app, sink=records), http_scope())
+
+    assert (reply.status, reply.json()) == (status, {"error": error})
+    assert "secret" not in repr(reply)
+    assert records.verdicts == [("allow", None) if allowed else ("broken", reason)]
+    assert reply.header("x-request-id") == records.all[0]["request_id"]
+    (logged,) = [each for each in caplog.records if each.name == "tunnelgate"]
+    assert (logged.levelno, logged.exc_info) == (logging.WARNING, None)
+    assert logged.getMessage().startswith(f"request {records.all[0]['request_id']}")
+    assert logged.getMessage().endswith(f": {reason}: secret")
+
+
+@pytest.mark.parametrize(("route", "named"), [("docs", " to docs"), (None, "")], ids=["its name", "nothing"])
+@pytest.mark.parametrize("reason", [Reason.UPSTREAM_TIMEOUT, Reason.CALL_CANCELLED])
+@pytest.mark.anyio
+async def test_the_log_says_of_which_route_an_upstream_failed(
+    reason: Reason, route: str | None, named: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def routed(scope: Scope, receive: Receive, send: Send) -> None:
+        exchange_of(scope).route = route
+        raise UpstreamFailed(reason, "why")
+
+    client, records = Client(), Records()
+    app = AuditLog(routed, sink=records, new_id=lambda: "8c1f")
+    with caplog.at_level(logging.INFO, "tunnelgate"):
+        await app(http_scope(), client.receive, client.send)
+
+    assert [each.getMessage() for each in caplog.records] == [f"request 8c1f{named}: {reason}: why"]
+
+
+@pytest.mark.parametrize(("seconds", "told"), [(None, None), (0.0, "0"), (4.2, "5"), (5.0, "5")])
+@pytest.mark.anyio
+async def test_whoever_is_to_ask_again_is_told_after_how_many_whole_seconds(
+    seconds: float | None, told: str | None
+) -> None:
+    app = Fails(UpstreamFailed(Reason.UPSTREAM_FAILING, retry_after=seconds))
+
+    reply = await call(AuditLog(Handover(app), sink=Records()), http_scope())
+
+    assert (reply.status, reply.header("retry-after")) == (503, told)
+
+
+START: Message = {"type": "http.response.start", "status": 200, "headers": []}
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        pytest.param([START], id="with the head of its answer"),
+        pytest.param(
+            [START, {"type": "http.response.body", "body": b"x", "more_body": True}], id="with a part of it"
+        ),
+        pytest.param([START, {"type": "http.response.body", "body": b"x"}], id="with all of it"),
+    ],
+)
+@pytest.mark.anyio
+async def test_an_upstream_that_fails_when_it_had_begun_is_left_to_the_server(sent: list[Message]) -> None:
+    records, client = Records(), Client()
+    failure = UpstreamFailed(Reason.UPSTREAM_INTERRUPTED, "closed in the middle of the body")
+
+    with pytest.raises(UpstreamFailed) as raised:
+        await AuditLog(Handover(Fails(failure, *sent)), sink=records)(
+            http_scope(), client.receive, client.send
+        )
+
+    assert raised.value is failure
+    assert [message["type"] for message in client.got] == [message["type"] for message in sent]
+    assert records.verdicts == [("allow", None)]
+
+
+@pytest.mark.parametrize("sent", [[], [START]], ids=["before an answer", "in an answer"])
+@pytest.mark.anyio
+async def test_a_client_that_went_away_is_answered_nothing_and_there_is_nothing_to_warn_of(
+    sent: list[Message], caplog: pytest.LogCaptureFixture
+) -> None:
+    records, client = Records(), Client()
+    app = Fails(UpstreamFailed(Reason.CALL_CANCELLED, "the client has gone"), *sent)
+
+    with caplog.at_level(logging.INFO, "tunnelgate"):
+        await AuditLog(Handover(app), sink=records)(http_scope(), client.receive, client.send)
+
+    assert len(client.got) == len(sent)
+    assert records.verdicts == [("allow", None)]
+    assert [each.levelno for each in caplog.records] == [logging.INFO]
+    assert caplog.records[0].getMessage().endswith(": call-cancelled: the client has gone")
+
+
+@pytest.mark.anyio
+async def test_a_websocket_of_an_upstream_is_closed() -> None:
+    client = Client()
+    scope = {**http_scope("GET"), "type": "websocket"}
+
+    await AuditLog(Fails(UpstreamFailed(Reason.WEBSOCKET_NOT_ALLOWED)), sink=Records())(
+        scope, client.receive, client.send
+    )
+
+    assert client.got == [{"type": "websocket.close", "code": 1008}]
+
+
+@pytest.mark.anyio
+async def test_a_failure_that_cannot_be_written_down_is_unavailable() -> None:
+    app = Fails(UpstreamFailed(Reason.UPSTREAM_UNREACHABLE))
+
+    reply = await call(AuditLog(app, sink=FullDisk()), http_scope())
+
+    assert (reply.status, reply.json()) == (503, {"error": "unavailable"})
 
 
 class Broke:

@@ -31,6 +31,7 @@ from tunnelgate import (
 )
 from tunnelgate.asgi import ASGIApp, Message, Receive, Scope, Send
 from tunnelgate.chain import build_gate
+from tunnelgate.exchange import Load, caller_of, load_of
 from tunnelgate.materials import gather
 
 NOW = 1_800_000_000
@@ -334,6 +335,7 @@ async def test_a_record_says_who_asked_for_what_by_which_route() -> None:
         "detail": "",
         "route": "docs",
         "host": DOCS,
+        "peer": "10.1.2.3",
         "client": "10.1.2.3",
         "principal": {"issuer": ISSUER, "subject": "alice", "client_id": "agent"},
         "http_method": "POST",
@@ -504,6 +506,145 @@ async def test_an_endpoint_is_not_public_even_when_it_is_listed_as_both() -> Non
 
     assert reply.status == 401
     assert gate.spy.scopes == []
+
+
+def _discovering(**changes: Any) -> Gate:
+    upstream = {"url": "http://wiki.internal:9000", "oauth_discovery": True}
+    route = {
+        "upstream": upstream,
+        "path": "/v1/mcp",
+        "tools": ["search_docs"],
+        "public_paths": ["/token"],
+        "forward_headers": ["X-Tenant"],
+    }
+    return Gate(routes={"docs": {**route, **changes}})
+
+
+DISCOVERY = [
+    "/.well-known/oauth-authorization-server",
+    "/.well-known/oauth-authorization-server/v1/mcp",
+    "/.well-known/openid-configuration",
+    "/.well-known/openid-configuration/v1/mcp",
+    "/v1/mcp/.well-known/openid-configuration",
+]
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD", "OPTIONS"])
+@pytest.mark.parametrize("path", DISCOVERY)
+@pytest.mark.anyio
+async def test_what_a_server_says_of_itself_is_read_without_a_token_and_asked_for_with_few_words(
+    path: str, method: str
+) -> None:
+    gate = _discovering()
+
+    reply = await gate.ask(
+        method=method,
+        path=path,
+        accept="application/json, text/event-stream",
+        authorization="Basic YTpi",
+        cookie="a=b",
+        dpop="a.b.c",
+        last_event_id="1",
+        mcp_method="tools/call",
+        mcp_name="search_docs",
+        mcp_session_id="1",
+        origin="https://anywhere.example",
+        user_agent="agent",
+        x_tenant="blue",
+    )
+
+    assert reply.status == 200
+    assert gate.records.verdicts == [("allow", None)]
+    assert gate.spy.seen_headers == {
+        "host": DOCS,
+        "origin": "https://anywhere.example",
+        "user-agent": "agent",
+        "x-request-id": "0123456789abcdef",
+    }
+
+
+@pytest.mark.parametrize("bearer", [None, token(path="/v1/mcp")], ids=["without a token", "with one"])
+@pytest.mark.parametrize("method", ["POST", "DELETE"])
+@pytest.mark.parametrize("path", DISCOVERY)
+@pytest.mark.promise("closed-by-default")
+@pytest.mark.anyio
+async def test_a_server_that_speaks_mcp_on_every_path_is_asked_for_nothing_where_it_says_of_itself(
+    path: str, method: str, bearer: str | None
+) -> None:
+    gate = _discovering()
+
+    reply = await gate.ask(
+        method=method,
+        path=path,
+        bearer=bearer,
+        body=calling("search_docs"),
+        accept="application/json, text/event-stream",
+    )
+
+    assert (reply.status, reply.json()) == (405, {"error": "method_not_allowed"})
+    assert gate.records.verdicts == [("deny", Reason.HTTP_METHOD_NOT_ALLOWED)]
+    assert gate.spy.scopes == []
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        pytest.param({"upstream": "http://wiki.internal:9000"}, id="of a server that offers none"),
+        pytest.param({"upstream": None, "mount": "a:b"}, id="of a mounted application"),
+    ],
+)
+@pytest.mark.parametrize("path", DISCOVERY)
+@pytest.mark.anyio
+async def test_there_are_no_documents(path: str, changes: Mapping[str, Any]) -> None:
+    gate = _discovering(**changes)
+
+    reply = await gate.ask(method="GET", path=path)
+
+    assert (reply.status, gate.spy.scopes) == (404, [])
+
+
+@pytest.mark.anyio
+async def test_a_path_of_documents_that_is_listed_as_public_is_public() -> None:
+    gate = _discovering(public_paths=[DISCOVERY[0]])
+
+    asked = [await gate.ask(path=path, body=b"a=b") for path in DISCOVERY[:2]]
+
+    assert [reply.status for reply in asked] == [200, 405]
+    assert gate.spy.bodies == [b"a=b"]
+
+
+@pytest.mark.parametrize(
+    ("asked", "load", "caller"),
+    [
+        pytest.param(
+            {"path": "/v1/mcp", "bearer": token(path="/v1/mcp"), "body": calling("search_docs")},
+            Load.CALL,
+            (ISSUER, "alice", "agent"),
+            id="a call with a token",
+        ),
+        pytest.param({"path": "/token"}, Load.PUBLIC, None, id="a request on a public path"),
+        pytest.param(
+            {"path": "/token", "bearer": token(path="/v1/mcp")}, Load.PUBLIC, None, id="the same with a token"
+        ),
+        pytest.param(
+            {"path": "/token", "method": "GET", "accept": "text/event-stream"},
+            Load.PUBLIC,
+            None,
+            id="a stream on a public path",
+        ),
+        pytest.param({"path": DISCOVERY[0], "method": "GET"}, Load.PUBLIC, None, id="a document"),
+    ],
+)
+@pytest.mark.anyio
+async def test_the_application_knows_what_a_request_is_and_whose(
+    asked: Mapping[str, Any], load: Load, caller: tuple[str, str, str] | None
+) -> None:
+    gate = _discovering()
+
+    reply = await gate.ask(**asked)
+
+    (scope,) = gate.spy.scopes
+    assert (reply.status, load_of(scope), caller_of(scope)) == (200, load, caller)
 
 
 @pytest.mark.parametrize(

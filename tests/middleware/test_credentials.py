@@ -18,6 +18,7 @@ from anyio import wait_all_tasks_blocked
 
 from tests.support.asgi import Reply, Spy, call, http_scope
 from tests.support.audit import Records
+from tests.support.fetching import fetch_within, loopback_fetch
 from tests.support.mcp import LEGACY, legacy, modern
 from tests.support.servers import serve
 from tests.support.token_endpoint import (
@@ -49,7 +50,6 @@ from tunnelgate.credentials import MAX_LIFETIME, REMEMBERED_TOKENS, UNKNOWN_LIFE
 from tunnelgate.materials import gather
 from tunnelgate.reading.bearer import MAX_TOKEN
 from tunnelgate.reading.fault import Fault
-from tunnelgate_app import fetch as fetching
 
 NOW = 1_800_000_000
 HOST = ("host", "docs.example.com")
@@ -1155,7 +1155,7 @@ def test_over_sockets_a_token_is_exchanged_once_and_is_in_no_log_and_no_record(
     caplog.set_level("DEBUG")
     issuer = Issuer(good)
     with serve(issuer) as token_port:
-        gate = Gate(tmp_path, over_http("token_exchange", token_port), fetching.fetch)
+        gate = Gate(tmp_path, over_http("token_exchange", token_port), loopback_fetch)
         with serve(gate.app) as port:
             answers = [ask_over_http(port, subject) for subject in ("alice", "robert", "alice")]
 
@@ -1216,7 +1216,7 @@ def test_over_sockets_a_bad_answer_lets_nothing_pass(
 ) -> None:
     caplog.set_level("DEBUG")
     with serve(Issuer(lambda _: says)) as token_port:
-        gate = Gate(tmp_path, over_http("token_exchange", token_port), fetching.fetch)
+        gate = Gate(tmp_path, over_http("token_exchange", token_port), loopback_fetch)
         with serve(gate.app) as port:
             answer = ask_over_http(port)
 
@@ -1228,13 +1228,12 @@ def test_over_sockets_a_bad_answer_lets_nothing_pass(
 @pytest.mark.parametrize("kind", ["client_credentials", "token_exchange"])
 @pytest.mark.promise("refused-or-broken")
 def test_over_sockets_an_issuer_that_does_not_answer_in_time_lets_nothing_pass(
-    tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, kind: str
 ) -> None:
-    monkeypatch.setattr(fetching, "TIMEOUT", 0.5)
     issuer = Issuer(good)
     issuer.hangs.set()
     with serve(issuer) as token_port:
-        gate = Gate(tmp_path, over_http(kind, token_port), fetching.fetch)
+        gate = Gate(tmp_path, over_http(kind, token_port), fetch_within(0.5))
         with serve(gate.app) as port:
             statuses = [ask_over_http(port)[0] for _ in range(2)]
 
@@ -1249,7 +1248,7 @@ def test_over_sockets_an_issuer_that_does_not_answer_in_time_lets_nothing_pass(
 @pytest.mark.promise("refused-or-broken")
 def test_over_sockets_an_issuer_that_is_down_lets_nothing_pass(tmp_path: Path, kind: str) -> None:
     with closed_port() as token_port:
-        gate = Gate(tmp_path, over_http(kind, token_port), fetching.fetch)
+        gate = Gate(tmp_path, over_http(kind, token_port), loopback_fetch)
         with serve(gate.app) as port:
             status, _ = ask_over_http(port)
 

@@ -9,13 +9,13 @@ from anyio.lowlevel import checkpoint
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from tests.support.fetching import loopback_fetch as fetch
 from tests.support.servers import serve
 from tests.support.tokens import ISSUER, Clock
 from tunnelgate import Discovery, IssuerUnavailable
 from tunnelgate.asgi import Receive, Scope, Send
 from tunnelgate.discovery import metadata_urls
 from tunnelgate.fetching import Fetched
-from tunnelgate_app.fetch import fetch
 
 TENANT = f"{ISSUER}/tenant"
 OAUTH = f"{ISSUER}/.well-known/oauth-authorization-server/tenant"

@@ -3,7 +3,7 @@ import pytest
 from tests.support.asgi import Spy, call, http_scope
 from tests.support.audit import Records
 from tunnelgate import AuditLog, Reason
-from tunnelgate.endpoints import Endpoints
+from tunnelgate.endpoints import Endpoints, ReadOnly
 
 
 @pytest.mark.parametrize(
@@ -88,3 +88,35 @@ async def test_endpoints_that_are_added_afterwards_are_not_served() -> None:
     reply = await call(app, http_scope(path="/admin"))
 
     assert (reply.status, spy.scopes) == (404, [])
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD", "OPTIONS"])
+@pytest.mark.anyio
+async def test_what_asks_for_a_document_goes_on(method: str) -> None:
+    spy = Spy()
+
+    reply = await call(ReadOnly(spy), http_scope(method))
+
+    assert (reply.status, [scope["method"] for scope in spy.scopes]) == (200, [method])
+
+
+@pytest.mark.parametrize(
+    "method", ["POST", "DELETE", "PUT", "PATCH", "QUERY", "TRACE", "CONNECT", "get", "GETS", "", "G" * 40]
+)
+@pytest.mark.anyio
+async def test_what_could_do_more_than_ask_for_a_document_is_refused(method: str) -> None:
+    spy, records = Spy(), Records()
+
+    reply = await call(AuditLog(ReadOnly(spy), sink=records), http_scope(method), b"{}")
+
+    assert (reply.status, reply.json()) == (405, {"error": "method_not_allowed"})
+    assert records.verdicts == [("deny", Reason.HTTP_METHOD_NOT_ALLOWED)]
+    assert records.all[0]["detail"] == method[:20]
+    assert spy.scopes == []
+
+
+@pytest.mark.anyio
+async def test_who_is_refused_where_documents_are_is_told_the_methods_that_go_on() -> None:
+    reply = await call(ReadOnly(Spy()), http_scope("POST"))
+
+    assert reply.header("allow") == "GET, HEAD, OPTIONS"

@@ -21,7 +21,17 @@ from tunnelgate import (
     principal_of,
 )
 from tunnelgate.asgi import ASGIApp, Receive, Scope, Send
-from tunnelgate.exchange import Exchange, exchange_of, new_request_id, with_exchange, without_exchange
+from tunnelgate.exchange import (
+    Exchange,
+    Load,
+    caller_of,
+    exchange_of,
+    load_of,
+    new_request_id,
+    with_exchange,
+    with_load,
+    without_exchange,
+)
 from tunnelgate.handover import PUBLIC_HEADERS, Handover
 
 ALICE = Principal("https://login.example.com", "alice", "agent", frozenset({"docs:read"}), {"sub": "alice"})
@@ -288,3 +298,104 @@ async def test_an_application_with_its_own_authentication_behind_a_public_path_k
 
     assert reply.status == 200
     assert [None if each is None else each.subject for each in seen] == ["alice"]
+
+
+# What a request is to a server, and whose
+
+
+def _behind(principal: Principal | None) -> Scope:
+    """Return a scope as an application behind a gate gets it."""
+    scope = http_scope()
+    exchange_of(scope).principal = principal
+    return without_exchange(scope, [])
+
+
+@pytest.mark.parametrize(
+    ("scope", "load"),
+    [
+        pytest.param(http_scope(), None, id="where there is no gate"),
+        pytest.param(_behind(None), Load.PUBLIC, id="behind a gate, of nobody in particular"),
+        pytest.param(_behind(ALICE), None, id="behind a gate, of somebody, and nothing else is known"),
+        *(
+            pytest.param(with_load(_behind(principal), load), load, id=f"{load.name} of {whose}")
+            for principal, whose in ((None, "nobody in particular"), (ALICE, "somebody"))
+            for load in Load
+        ),
+    ],
+)
+def test_what_a_request_is_to_a_server(scope: Scope, load: Load | None) -> None:
+    assert load_of(scope) is load
+
+
+def test_what_a_request_is_to_a_server_reaches_the_application_behind_the_gate() -> None:
+    scope = with_load(http_scope(), Load.ASIDE)
+    exchange_of(scope)
+
+    assert load_of(without_exchange(scope, [])) is Load.ASIDE
+
+
+def test_the_scope_of_the_gate_is_left_as_it_was_when_it_is_said_what_a_request_is() -> None:
+    scope = http_scope()
+
+    with_load(scope, Load.STREAM)
+
+    assert load_of(scope) is None
+
+
+@pytest.mark.parametrize("is_behind", [False, True], ids=["a layer", "the application"])
+def test_a_caller_is_known_by_issuer_subject_and_client(*, is_behind: bool) -> None:
+    scope = http_scope()
+    exchange_of(scope).principal = ALICE
+
+    told = without_exchange(scope, []) if is_behind else scope
+    assert caller_of(told) == ("https://login.example.com", "alice", "agent")
+
+
+@pytest.mark.parametrize(
+    "scope",
+    [
+        pytest.param(http_scope(), id="where there is no gate"),
+        pytest.param(with_exchange(http_scope(), exchange_of(http_scope())), id="before anybody has looked"),
+        pytest.param(_behind(None), id="on a public path"),
+    ],
+)
+def test_without_a_token_a_caller_is_nobody_in_particular(scope: Scope) -> None:
+    assert caller_of(scope) is None
+
+
+@pytest.mark.parametrize(
+    ("other", "is_same"),
+    [
+        pytest.param(replace(ALICE, issuer="https://partner.example.com"), False, id="of another issuer"),
+        pytest.param(replace(ALICE, subject="bob"), False, id="with another subject"),
+        pytest.param(replace(ALICE, client_id="other"), False, id="by another client"),
+        pytest.param(replace(ALICE, issuer="alice", subject=ALICE.issuer), False, id="the other way round"),
+        pytest.param(None, False, id="who is nobody in particular"),
+        pytest.param(
+            replace(ALICE, scopes=frozenset(), claims={"sub": "alice", "exp": 1}), True, id="with a new token"
+        ),
+    ],
+)
+def test_a_caller_is_told_from_one(other: Principal | None, *, is_same: bool) -> None:
+    assert (caller_of(_behind(other)) == caller_of(_behind(ALICE))) is is_same
+
+
+@pytest.mark.anyio
+async def test_where_gates_stand_in_each_other_the_caller_is_the_one_that_the_inner_one_knows() -> None:
+    seen: list[object] = []
+
+    async def endpoint(scope: Scope, receive: Receive, send: Send) -> None:
+        seen.append(caller_of(scope))
+        await Spy()(scope, receive, send)
+
+    async def inner(scope: Scope, receive: Receive, send: Send) -> None:
+        exchange_of(scope).principal = replace(ALICE, subject="bob")
+        await Handover(endpoint)(scope, receive, send)
+        seen.append(caller_of(scope))
+
+    scope = http_scope()
+    exchange_of(scope).principal = ALICE
+
+    await call(Handover(inner), scope)
+
+    assert seen == [("https://login.example.com", "bob", "agent")] * 2

@@ -13,6 +13,7 @@ from tunnelgate import (
     AuditLog,
     AuditUnavailable,
     BearerAuthentication,
+    ClientAllowlist,
     Clients,
     HostAllowlist,
     Issuer,
@@ -29,7 +30,7 @@ from tunnelgate import (
 )
 from tunnelgate.asgi import ASGIApp, Message, Receive, Scope, Send
 from tunnelgate.exchange import exchange_of
-from tunnelgate.handover import MCP_HEADERS, PUBLIC_HEADERS, Handover
+from tunnelgate.handover import DISCOVERY_HEADERS, MCP_HEADERS, PUBLIC_HEADERS, Handover
 
 NOW = 1_800_000_000
 
@@ -76,11 +77,25 @@ OF_PAGES = [
     "origin",
     "referer",
 ]
+OF_DISCOVERY = [
+    "accept-encoding",
+    "accept-language",
+    "access-control-request-headers",
+    "access-control-request-method",
+    "host",
+    "if-modified-since",
+    "if-none-match",
+    "origin",
+    "traceparent",
+    "tracestate",
+    "user-agent",
+]
 
 
 def test_the_lists_of_headers_hold_these_names_and_no_other() -> None:
     assert sorted(name.decode() for name in MCP_HEADERS) == OF_MCP
     assert sorted(name.decode() for name in PUBLIC_HEADERS) == sorted(OF_MCP + OF_PAGES)
+    assert sorted(name.decode() for name in DISCOVERY_HEADERS) == OF_DISCOVERY
 
 
 @pytest.mark.parametrize("name", [*OF_MCP, "mcp-param-tenant", "mcp-param-"])
@@ -170,6 +185,18 @@ async def test_a_public_path_sees_besides_what_pages_and_oauth_clients_send(name
     await call(Handover(spy, headers=PUBLIC_HEADERS), http_scope(headers=[(name, "value")]))
 
     assert spy.seen_headers[name] == "value"
+
+
+@pytest.mark.parametrize("name", sorted({*OF_MCP, *OF_PAGES, "x-tenant"}))
+@pytest.mark.anyio
+async def test_of_who_asks_for_a_document_the_application_sees_nothing_but_what_a_document_needs(
+    name: str,
+) -> None:
+    spy = Spy()
+
+    await call(Handover(spy, headers=DISCOVERY_HEADERS), http_scope("GET", headers=[(name, "value")]))
+
+    assert sorted(spy.seen_headers) == sorted(["x-request-id", *({name} & {*OF_DISCOVERY})])
 
 
 @pytest.mark.anyio
@@ -345,7 +372,7 @@ async def test_the_application_knows_who_asks_and_sees_nothing_else_of_the_gate(
     assert principal is not None
     assert (principal.issuer, principal.subject, principal.client_id) == (ISSUER, "alice", "agent")
     ours = {name for name in seen[0] if name.startswith("tunnelgate")}
-    assert ours == {"tunnelgate.principal"}
+    assert ours == {"tunnelgate.load", "tunnelgate.principal"}
 
 
 TOKEN = Token().mint()
@@ -473,6 +500,47 @@ async def test_where_nobody_judged_the_host_it_goes_on_as_it_came() -> None:
     await call(Handover(spy), http_scope(headers=[("host", "DOCS.example.com:443")]))
 
     assert spy.seen_headers["host"] == "DOCS.example.com:443"
+
+
+@pytest.mark.parametrize(
+    ("peer", "client", "seen"),
+    [
+        pytest.param("127.0.0.1", "203.0.113.7", ("203.0.113.7", 0), id="for whom a proxy speaks"),
+        pytest.param("127.0.0.1", "127.0.0.1", ("127.0.0.1", 50000), id="who connected"),
+        pytest.param("127.0.0.1", None, ("127.0.0.1", 50000), id="whom nobody judged"),
+        pytest.param(None, "2001:db8::7", ("2001:db8::7", 0), id="for whom a proxy on a Unix socket speaks"),
+        pytest.param(None, None, None, id="on a Unix socket, whom nobody judged"),
+    ],
+)
+@pytest.mark.anyio
+async def test_the_application_knows_the_client_that_was_judged(
+    peer: str | None, client: str | None, seen: tuple[str, int] | None
+) -> None:
+    spy = Spy()
+    scope = http_scope(client=None if peer is None else (peer, 50000))
+    exchange = exchange_of(scope)
+    exchange.peer, exchange.client = peer, client
+
+    await call(Handover(spy), scope)
+
+    assert spy.scopes[0]["client"] == seen
+    assert scope["client"] == (None if peer is None else (peer, 50000))
+
+
+@pytest.mark.anyio
+async def test_behind_a_trusted_proxy_the_application_sees_the_client_and_not_what_it_wrote() -> None:
+    spy = Spy()
+    app = ClientAllowlist(
+        Handover(spy, headers=PUBLIC_HEADERS),
+        allowed_ips=["203.0.113.0/24"],
+        address_from="x-forwarded-for",
+        trusted_proxies=["127.0.0.1"],
+    )
+
+    await call(app, http_scope(headers=[("x-forwarded-for", "198.51.100.1, 203.0.113.7")]))
+
+    assert spy.scopes[0]["client"] == ("203.0.113.7", 0)
+    assert "x-forwarded-for" not in spy.seen_headers
 
 
 @pytest.mark.anyio

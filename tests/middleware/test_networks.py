@@ -21,8 +21,6 @@ MAPPED = IPv6Network("::ffff:0:0/96")
         pytest.param(
             ["10.1.2.3/8"], "^'10.1.2.3/8' has bits set behind its prefix", id="bits behind the prefix"
         ),
-        pytest.param(["0.0.0.0/0"], "^'0.0.0.0/0' allows every address", id="all of IPv4"),
-        pytest.param(["::/0"], "^'::/0' allows every address", id="all of IPv6"),
         pytest.param(["::ffff:10.0.0.0/104"], "writes IPv4 addresses in IPv6 form", id="mapped addresses"),
         pytest.param(["10.0.0.0/8", "::1", "x", "y"], "^'x' is not a network", id="the first of two faults"),
         pytest.param("10.0.0.0/8", "^'1' is not a network such as", id="a text in place of a list"),
@@ -31,8 +29,35 @@ MAPPED = IPv6Network("::ffff:0:0/96")
 def test_networks_that_could_not_be_meant_are_refused_at_construction(
     networks: Iterable[str], sentence: str
 ) -> None:
-    with pytest.raises(ValueError, match=sentence):
-        Networks(networks)
+    for wide in (False, True):
+        with pytest.raises(ValueError, match=sentence):
+            Networks(networks, wide=wide)
+
+
+@pytest.mark.parametrize(
+    ("network", "sentence"),
+    [
+        pytest.param("0.0.0.0/0", "allows every address; list the networks that are meant", id="all of IPv4"),
+        pytest.param("::/0", "allows every address; list the networks that are meant", id="all of IPv6"),
+        pytest.param("0.0.0.0/1", "is wider than /4; list the networks that are meant", id="half of IPv4"),
+        pytest.param("2000::/3", "is wider than /7; list the networks that are meant", id="all of the net"),
+    ],
+)
+def test_a_wide_network_needs_its_own_word_which_the_sentence_names(network: str, sentence: str) -> None:
+    listed = ["10.0.0.0/8", network]
+
+    with pytest.raises(ValueError, match=f"^'{network}' {sentence}, or set allow_wide_networks$"):
+        Networks(listed)
+    with pytest.raises(ValueError, match=f"^'{network}' {sentence}, or set trust_wide_networks$"):
+        Networks(listed, word="trust_wide_networks")
+    assert ip_network(network).broadcast_address in Networks(listed, wide=True)
+
+
+def test_all_of_one_version_holds_nothing_of_the_other() -> None:
+    assert IPv4Address("255.255.255.255") in Networks(["0.0.0.0/0"], wide=True)
+    assert IPv6Address("::") not in Networks(["0.0.0.0/0"], wide=True)
+    assert IPv6Address("::ffff:10.0.0.1") in Networks(["::/0"], wide=True)
+    assert read_address("::ffff:10.0.0.1") not in Networks(["::/0"], wide=True)
 
 
 LISTED = ["10.0.0.0/8", "192.0.2.7", "192.0.2.128/25", "2001:db8::/32", "::1"]
@@ -87,7 +112,7 @@ def test_an_address_is_in_the_networks_or_it_is_not(address: str, is_in: bool) -
     ],
 )
 def test_networks_that_overlap_or_touch_are_one(networks: list[str], inside: str, outside: str) -> None:
-    of_networks = Networks(networks)
+    of_networks = Networks(networks, wide=True)
 
     assert read_address(inside) in of_networks
     assert read_address(outside) not in of_networks
@@ -111,7 +136,7 @@ def test_a_thousand_networks_each_hold_their_own_addresses() -> None:
 @st.composite
 def networks_of(draw: st.DrawFn, addresses: st.SearchStrategy[Address]) -> Network:
     address = draw(addresses)
-    prefix = draw(st.integers(1, address.max_prefixlen))
+    prefix = draw(st.integers(0, address.max_prefixlen))
     return ip_network((int(address), prefix) if address.version == 6 else f"{address}/{prefix}", strict=False)
 
 
@@ -141,7 +166,7 @@ def edges(network: Network) -> list[Address]:
 def test_the_networks_agree_with_the_standard_library_for_every_address(
     listed: list[Network], addresses: list[Address]
 ) -> None:
-    networks = Networks(map(str, listed))
+    networks = Networks(map(str, listed), wide=True)
 
     for address in (*addresses, *(edge for network in listed for edge in edges(network))):
         assert (address in networks) == any(address in network for network in listed), address

@@ -1,5 +1,5 @@
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from textwrap import dedent
 from typing import Any
@@ -23,10 +23,13 @@ from tunnelgate import (
     Requirement,
     Route,
     RouteClients,
+    RouteUpstream,
     Rule,
     Tls,
     TokenProfile,
     TokenRequest,
+    Upstreams,
+    UpstreamTls,
 )
 
 LOGIN = "https://login.example.com/"
@@ -88,7 +91,9 @@ def test_what_is_not_said_has_the_documented_default() -> None:
     )
     assert made.audit.file == "-"
     assert (made.sealing_keys, made.warnings) == ((), ())
-    assert made.clients.address_from == "peer"
+    assert made.clients == Clients(allowed_ips=["10.0.0.0/8", "::1"], address_from="peer")
+    assert (made.clients.trusted_proxies, made.clients.trust_unix_socket) == ((), False)
+    assert (made.socket_mode, made.oauth and made.oauth.allowed_ips) == (0o600, None)
     assert made.routes["docs"] == Route(tools=["search_docs"])
     assert made.issuers("docs")[0].algorithms == ("ES256", "Ed25519", "PS256", "RS256")
     assert made.issuers("docs")[0].token_formats == ("jwt",)
@@ -203,6 +208,36 @@ def test_secrets_that_the_file_names_lie_beside_it(file: Path) -> None:
         pytest.param({"public_scheme": "http"}, "http", id="a scheme"),
         pytest.param({"tunnel_domain": "T.Example"}, "t.example", id="a domain in capitals"),
         pytest.param({"listen_addr": ":80"}, ":80", id="an address to listen on"),
+        pytest.param(
+            {"clients": {"allowed_ips": ["0.0.0.0/0", "::/0"], "allow_wide_networks": True}},
+            Clients(allowed_ips=["0.0.0.0/0", "::/0"], allow_wide_networks=True),
+            id="clients from anywhere",
+        ),
+        pytest.param(
+            {
+                "clients": {
+                    "allowed_ips": ["203.0.113.0/24"],
+                    "address_from": "x-forwarded-for",
+                    "trusted_proxies": ["127.0.0.1", "::1"],
+                }
+            },
+            Clients(
+                allowed_ips=["203.0.113.0/24"],
+                address_from="x-forwarded-for",
+                trusted_proxies=["127.0.0.1", "::1"],
+            ),
+            id="an address from a header",
+        ),
+        pytest.param(
+            {
+                "oauth": {
+                    "issuers": [{"issuer": LOGIN, "jwks_file": "a"}],
+                    "allowed_ips": ["127.0.0.0/8", "10.7.0.1"],
+                }
+            },
+            OAuth(issuers=[Issuer(issuer=LOGIN, jwks_file="a")], allowed_ips=["127.0.0.0/8", "10.7.0.1"]),
+            id="where issuers are",
+        ),
         pytest.param({"audit": {"file": "a.jsonl"}}, Audit(file="a.jsonl"), id="a file for the audit"),
         pytest.param({"sealing_keys": ["a.key"]}, (Path("a.key"),), id="a file with a key"),
         pytest.param(
@@ -304,8 +339,8 @@ EMPTY = "is empty, which would allow nothing"
         ),
         pytest.param(
             {"clients": {"allowed_ips": ["::1"], "address_from": "x-forwarded-for"}},
-            "clients.address_from = 'x-forwarded-for': is not 'peer'",
-            id="an address from a header",
+            "clients.address_from = 'x-forwarded-for': is a header, and no trusted_proxies may send it",
+            id="an address from a header of nobody",
         ),
         pytest.param(
             {"oauth": {"issuers": []}},
@@ -911,8 +946,11 @@ def test_what_is_wrong_beside_a_secret_is_shown() -> None:
     )
 
 
-def warnings_of(*issuers: Mapping[str, Any], **route: Any) -> tuple[str, ...]:
-    return policy(oauth={"issuers": issuers}, routes={"docs": {"tools": ["a"], **route}}).warnings
+def warnings_of(
+    *issuers: Mapping[str, Any], allowed_ips: Sequence[str] | None = None, **route: Any
+) -> tuple[str, ...]:
+    oauth = {"issuers": issuers, "allowed_ips": allowed_ips}
+    return policy(oauth=oauth, routes={"docs": {"tools": ["a"], **route}}).warnings
 
 
 NOT_FOR_ACCESS = (
@@ -953,10 +991,19 @@ def test_who_accepts_tokens_of_other_types_is_warned(types: list[str], named: st
         pytest.param("http://LOGIN.Localhost", False, id="a name of this machine in capitals"),
     ],
 )
-def test_who_trusts_an_issuer_in_the_clear_is_warned(issuer: str, is_warned: bool) -> None:  # noqa: FBT001
+def test_who_trusts_an_issuer_in_the_clear_is_warned(
+    issuer: str,
+    is_warned: bool,  # noqa: FBT001
+) -> None:
+    is_here = issuer.startswith("http:")
     sentence = f"oauth.issuers[0].issuer: whoever is between the gate and {issuer} can make tokens"
+    here = f"oauth.issuers[0]: {issuer} is on this machine, and not asked unless oauth.allowed_ips has it"
 
-    assert warnings_of({"issuer": issuer}) == ((sentence,) if is_warned else ())
+    assert warnings_of({"issuer": issuer}) == ((sentence,) if is_warned else (here,) if is_here else ())
+    assert warnings_of({"issuer": issuer}, allowed_ips=["127.0.0.0/8", "::1"]) == (
+        (sentence,) if is_warned else ()
+    )
+    assert here not in warnings_of({"issuer": issuer, "jwks_file": "jwks.json"})
 
 
 @pytest.mark.parametrize(
@@ -977,6 +1024,58 @@ def test_who_asks_an_issuer_in_the_clear_is_warned(issuer: dict[str, Any], path:
     assert [each.partition(": ")[0] for each in warnings_of({"issuer": LOGIN, **issuer})] == [path]
 
 
+HERE = "http://127.0.0.1:8080"
+NOT_ASKED = "is on this machine, and not asked unless oauth.allowed_ips has it"
+
+
+@pytest.mark.parametrize(
+    ("issuer", "asked"),
+    [
+        pytest.param({"jwks_uri": f"{HERE}/jwks"}, f"{HERE}/jwks", id="for keys"),
+        pytest.param({"jwks_uri": "https://[::1]/jwks"}, "https://[::1]/jwks", id="for keys, over TLS"),
+        pytest.param({"jwks_file": "jwks.json"}, None, id="for nothing"),
+        pytest.param(
+            {
+                "token_formats": ["opaque"],
+                "introspection": {**CLIENT, "endpoint": f"{HERE}/introspect"},
+            },
+            f"{HERE}/introspect",
+            id="about tokens",
+        ),
+    ],
+)
+def test_who_trusts_an_issuer_that_is_not_asked_is_warned(issuer: dict[str, Any], asked: str | None) -> None:
+    told = warnings_of({"issuer": LOGIN, **issuer})
+
+    assert told == (() if asked is None else (f"oauth.issuers[0]: {asked} {NOT_ASKED}",))
+    assert warnings_of({"issuer": LOGIN, **issuer}, allowed_ips=["127.0.0.1", "::1"]) == ()
+
+
+@pytest.mark.parametrize("kind", ["client_credentials", "token_exchange"])
+@pytest.mark.parametrize("name", ["issuer", "token_endpoint"])
+def test_who_gets_tokens_from_an_issuer_that_is_not_asked_is_warned(kind: str, name: str) -> None:
+    credentials = {kind: {**CLIENT, name: HERE}}
+
+    assert warnings_of({"issuer": LOGIN}, credentials=credentials) == (
+        f"routes.docs.credentials.{kind}.{name}: {HERE} {NOT_ASKED}",
+    )
+    assert warnings_of({"issuer": LOGIN}, allowed_ips=["127.0.0.1"], credentials=credentials) == ()
+
+
+def test_an_issuer_of_both_kinds_of_tokens_that_is_not_asked_is_warned_about_once() -> None:
+    both = {**OPAQUE, "token_formats": ["jwt", "opaque"], "issuer": HERE}
+
+    assert warnings_of(both) == (f"oauth.issuers[0]: {HERE} {NOT_ASKED}",)
+
+
+def test_an_issuer_of_opaque_tokens_alone_is_asked_where_its_endpoint_is() -> None:
+    """Where its endpoint is said, nobody looks for it, and nobody fetches keys of opaque tokens."""
+    opaque = {**OPAQUE, "introspection": {**CLIENT, "endpoint": "https://login.example.com/introspect"}}
+
+    assert warnings_of({**opaque, "issuer": HERE}) == ()
+    assert warnings_of({**OPAQUE, "issuer": HERE}) == (f"oauth.issuers[0]: {HERE} {NOT_ASKED}",)
+
+
 @pytest.mark.parametrize("kind", ["client_credentials", "token_exchange"])
 @pytest.mark.parametrize(
     ("name", "url", "is_warned"),
@@ -990,7 +1089,8 @@ def test_who_asks_an_issuer_in_the_clear_is_warned(issuer: dict[str, Any], path:
     ],
 )
 def test_who_sends_secrets_in_the_clear_is_warned(kind: str, name: str, url: str, is_warned: bool) -> None:  # noqa: FBT001
-    told = warnings_of({"issuer": LOGIN}, credentials={kind: {**CLIENT, name: url}})
+    credentials = {kind: {**CLIENT, name: url}}
+    told = warnings_of({"issuer": LOGIN}, allowed_ips=["0.0.0.0/4"], credentials=credentials)
 
     assert [each.partition(": ")[0] for each in told] == (
         [f"routes.docs.credentials.{kind}.{name}"] if is_warned else []
@@ -1739,6 +1839,8 @@ def test_without_oauth_nobody_is_trusted() -> None:
         "sealing_keys",
         "tls",
         "dpop",
+        "upstream",
+        "socket_mode",
         "warnings",
         "new",
     ],
@@ -1767,6 +1869,9 @@ def test_no_setting_can_be_changed_afterwards(name: str) -> None:
         Route(),
         Audit(),
         Limits(),
+        Upstreams(),
+        UpstreamTls(),
+        RouteUpstream(url="http://wiki.internal:9000"),
     ],
     ids=lambda section: type(section).__name__,
 )
@@ -1780,6 +1885,13 @@ def test_lists_that_are_changed_later_change_nothing() -> None:
     networks, tools, scopes, issuers = ["10.0.0.0/8"], ["search_docs"], ["docs:read"], [Issuer(issuer=LOGIN)]
     prompts, resources, methods, departments = ["greet"], ["docs:///a"], ["acme/x"], ["support"]
     algorithms, formats, types, claims = ["ES256"], ["jwt"], ["at+jwt"], ["scp"]
+    proxies, allowed, narrower, named = (
+        ["127.0.0.1"],
+        ["169.254.0.0/16"],
+        ["10.1.0.0/16"],
+        ["169.254.169.254"],
+    )
+    translators, of_issuers = ["64:ff9b::/96"], ["10.7.0.1"]
     route = Route(
         tools=tools,
         scopes=scopes,
@@ -1802,15 +1914,18 @@ def test_lists_that_are_changed_later_change_nothing() -> None:
         )
     )
     made = (
-        Clients(allowed_ips=networks),
-        OAuth(issuers=issuers),
+        Clients(allowed_ips=networks, address_from="forwarded", trusted_proxies=proxies),
+        OAuth(issuers=issuers, allowed_ips=of_issuers),
+        Upstreams(allowed_ips=allowed, allow_metadata=named, allow_wrapped=translators),
+        RouteUpstream(url="http://wiki.internal:9000", allowed_ips=narrower),
         route,
         Rule(claims={"a": departments}),
         request,
     )
     before = repr(made)
 
-    networks.append("0.0.0.0/0")
+    for changed in (networks, proxies, allowed, narrower, named, translators, of_issuers):
+        changed.append("0.0.0.0/0")
     tools.append("delete_docs")
     prompts.append("*")
     resources.append("docs:///{+path}")

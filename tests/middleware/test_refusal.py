@@ -39,6 +39,7 @@ from tunnelgate import (
     StaticKeys,
     Tls,
     TokenRequest,
+    UpstreamFailed,
     protect,
 )
 from tunnelgate.asgi import ASGIApp, Message, Receive, Scope, Send
@@ -264,7 +265,18 @@ REFUSALS = [
         _error(403, "client_not_allowed"),
         Reason.CLIENT_NOT_ALLOWED,
     ),
-    ("a client without an address", _plain(client=None), BAD_REQUEST, Reason.CLIENT_ADDRESS_UNREADABLE),
+    (
+        "a client without an address",
+        _plain(client=None),
+        _error(403, "client_not_allowed"),
+        Reason.CLIENT_NOT_ALLOWED,
+    ),
+    (
+        "a client whose address is none",
+        _plain(client=("testclient", 50000)),
+        BAD_REQUEST,
+        Reason.CLIENT_ADDRESS_UNREADABLE,
+    ),
     # Origin present and not allowed
     (
         "a page of another origin",
@@ -1026,6 +1038,83 @@ async def test_an_answer_to_another_question_is_a_bad_gateway(era: Any) -> None:
     assert records.verdicts == [("allow", None)]
 
 
+class Failing:
+    """An application behind the gate that is not reached, or does not answer as it should."""
+
+    def __init__(self, reason: Reason) -> None:
+        self.reason = reason
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        seconds = 6.2 if self.reason is Reason.UPSTREAM_FAILING else None
+        raise UpstreamFailed(self.reason, "canary", retry_after=seconds)
+
+
+FAILURES = [
+    (Reason.UPSTREAM_NOT_ALLOWED, 502, "upstream_not_allowed", "The server may not be connected to"),
+    (Reason.UPSTREAM_UNREACHABLE, 502, "upstream_unreachable", "The server cannot be reached"),
+    (Reason.UPSTREAM_TIMEOUT, 504, "upstream_timeout", "The server did not answer in time"),
+    (Reason.UPSTREAM_INTERRUPTED, 502, "upstream_interrupted", "The server's answer was cut off"),
+    (Reason.UPSTREAM_FAILING, 503, "upstream_failing", "The server is not answering"),
+    (Reason.UPSTREAM_BUSY, 503, "upstream_busy", "The server is busy"),
+    (Reason.GATE_STOPPING, 503, "stopping", "The gate is stopping"),
+    (Reason.CALL_CANCELLED, 200, "cancelled", "Cancelled"),
+    (Reason.ANSWER_NOT_VALID, 502, "upstream_answer_not_valid", "The server's answer was not valid"),
+]
+RETRY_AFTER = {Reason.UPSTREAM_FAILING: "7", Reason.UPSTREAM_BUSY: "1", Reason.GATE_STOPPING: "1"}
+
+
+@pytest.mark.parametrize("era", [pytest.param(legacy, id="legacy"), pytest.param(modern, id="modern")])
+@pytest.mark.parametrize(("reason", "status", "error", "message"), FAILURES, ids=[row[0] for row in FAILURES])
+@pytest.mark.anyio
+async def test_what_an_allowed_call_comes_to_is_answered_by_the_table(
+    era: Any, reason: Reason, status: int, error: str, message: str
+) -> None:
+    records = Records()
+
+    reply = await _send(_gate(Failing(reason), records), _mcp(era))
+
+    assert ANSWERS[reason].error == error
+    _check(reply, Rpc(status, -32603, message))
+    assert reply.header("retry-after") == RETRY_AFTER.get(reason)
+    assert records.verdicts == [("allow", None)]
+    assert "canary" not in f"{reply!r} {records.all!r}"
+
+
+@pytest.mark.parametrize(
+    ("reason", "status", "error", "message"),
+    [pytest.param(*row, id=row[0]) for row in FAILURES if row[0] is not Reason.CALL_CANCELLED],
+)
+@pytest.mark.anyio
+async def test_what_an_open_path_comes_to_is_answered_by_the_table(
+    reason: Reason, status: int, error: str, message: str
+) -> None:
+    records = Records()
+
+    reply = await _send(_gate(Failing(reason), records), _plain(path="/healthz"))
+
+    assert ANSWERS[reason].message == message
+    _check(reply, _error(status, error))
+    assert reply.header("retry-after") == RETRY_AFTER.get(reason)
+    assert records.verdicts == [("allow", None)]
+    assert "canary" not in f"{reply!r} {records.all!r}"
+
+
+@pytest.mark.anyio
+async def test_of_an_open_path_that_was_cancelled_there_is_nobody_to_answer() -> None:
+    records, sent = Records(), list[Message]()
+
+    async def receive() -> Message:
+        return {"type": "http.disconnect"}
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    scope: Scope = {**http_scope("GET", "/healthz"), "extensions": {}}
+    await _gate(Failing(Reason.CALL_CANCELLED), records)(scope, receive, send)
+
+    assert (sent, records.verdicts) == ([], [("allow", None)])
+
+
 def test_every_reason_has_exactly_one_row() -> None:
     assert list(ANSWERS) == list(dict.fromkeys(ANSWERS))
     assert set(ANSWERS) == set(Reason)
@@ -1052,9 +1141,9 @@ def test_every_reason_is_reached_by_a_request_of_these_tests() -> None:
         Reason.AUDIT_UNAVAILABLE,
         Reason.BODY_INCOMPLETE,
         Reason.WEBSOCKET_NOT_ALLOWED,
-        Reason.ANSWER_NOT_VALID,
         Reason.ANSWER_TOO_LARGE,
         Reason.INTERNAL_ERROR,
+        *(reason for reason, *_ in FAILURES),
     }
 
     assert in_the_table.isdisjoint(beside_it)

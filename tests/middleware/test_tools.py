@@ -9,17 +9,21 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tests.support.asgi import Headers, Reply, Spy, call, http_scope
-from tests.support.audit import Records
+from tests.support.audit import FullDisk, Records
 from tests.support.mcp import legacy, modern
+from tests.support.proxied import Client, let_pass, nothing_left, until
 from tests.support.tokens import ISSUER
-from tunnelgate import AuditLog, Principal, Reason, Requirement, Sealer, ToolAllowlist
+from tunnelgate import AuditLog, Broken, Principal, Reason, Requirement, Sealer, ToolAllowlist
 from tunnelgate.asgi import ASGIApp, Message, Receive, Scope, Send
+from tunnelgate.calls import CANCELLED_AFTER, Calls
 from tunnelgate.exchange import exchange_of
 from tunnelgate.handles import Handles, Origin, Task
+from tunnelgate.handover import Handover
 from tunnelgate.reading.fault import Fault
 from tunnelgate.reading.message import read_message
 from tunnelgate.reading.methods import MAX_NAME
 from tunnelgate.reading.mirrored import write_header
+from tunnelgate.refusal import refuse
 from tunnelgate.tools import DEFAULT_MAX_BODY
 from tunnelgate.verdict import Verdict
 
@@ -1362,6 +1366,255 @@ async def test_start_and_end_are_the_applications_own() -> None:
         "lifespan.startup.complete",
         "lifespan.shutdown.complete",
     ]
+
+
+# What is under way
+
+
+class _Elsewhere:
+    """A server that answers a call when it is told to, listens on streams, and keeps what it heard."""
+
+    def __init__(self, error: Exception | None = None) -> None:
+        self.heard: list[Any] = []
+        self.ended: list[str] = []
+        self.may_answer = asyncio.Event()
+        self.error = error
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        body = (await receive()).get("body")
+        message = orjson.loads(body) if body else {"method": scope["method"]}
+        self.heard.append(message)
+        is_stream = message["method"] in ("GET", "subscriptions/listen")
+        form = b"text/event-stream" if is_stream else b"application/json"
+        headers = [(b"content-type", form), (b"mcp-session-id", b"s-1")]
+        if "id" not in message and not is_stream:
+            await send({"type": "http.response.start", "status": 202, "headers": []})
+            await send({"type": "http.response.body"})
+            return
+        if is_stream:
+            await send({"type": "http.response.start", "status": 200, "headers": headers})
+            await send({"type": "http.response.body", "body": b": open\n\n", "more_body": True})
+        if message["method"] != "initialize":
+            try:
+                await self.may_answer.wait()
+            except asyncio.CancelledError:
+                self.ended.append(message["method"])
+                if self.error is not None:
+                    raise self.error from None
+                raise
+        body = orjson.dumps({"jsonrpc": "2.0", "id": message["id"], "result": {"content": []}})
+        if message["method"] == "initialize":
+            body = INITIALIZED
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": body})
+
+
+TOOL = ("tools/call", {"name": "safe_tool"})
+
+
+def _taking_back(message_id: Any, era: Any = legacy) -> tuple[Headers, bytes]:
+    headers, body = era("notifications/cancelled", {"requestId": message_id})
+    message = orjson.loads(body)
+    del message["id"]
+    return headers, orjson.dumps(message)
+
+
+async def _begin(
+    app: ASGIApp, sent: tuple[Headers, bytes], *more: tuple[str, str], method: str = "POST"
+) -> tuple[Client, "asyncio.Task[None]"]:
+    """Send a request whose client waits for the answer, and return both."""
+    client = Client(sent[1])
+    scope = http_scope(method, headers=[*sent[0], *more])
+    return client, asyncio.create_task(_run(app, scope, client))
+
+
+async def _run(app: ASGIApp, scope: Scope, client: Client) -> None:
+    await app(scope, client.receive, client.send)
+
+
+@pytest.mark.parametrize("message_id", [1, "a"])
+@pytest.mark.anyio
+async def test_a_call_of_a_session_is_taken_back_and_its_server_hears_of_it_and_is_ended(
+    message_id: Any,
+) -> None:
+    server, records, calls = _Elsewhere(), Records(), Calls()
+    app = AuditLog(ToolAllowlist(server, tools=["safe_tool"], calls=calls), sink=records)
+    session = ("mcp-session-id", await _initialize(app))
+    async with nothing_left():
+        client, task = await _begin(app, legacy(*TOOL, message_id=message_id), session)
+        await until(lambda: len(server.heard) == 2)
+        assert len(calls) == 1
+        loop = asyncio.get_running_loop()
+        begun = loop.time()
+
+        headers, body = _taking_back(message_id)
+        told = await call(app, http_scope(headers=[*headers, session]), body)
+        await asyncio.wait([task], timeout=10)
+        took = loop.time() - begun
+
+    assert (told.status, told.body, server.ended) == (202, b"", ["tools/call"])
+    assert server.heard[-1]["params"] == {"requestId": message_id}
+    assert client.reply.status == 200
+    assert client.reply.json()["id"] == message_id
+    assert client.reply.json()["error"]["message"] == "Cancelled"
+    assert took < 0.25
+    assert records.verdicts == [("allow", None)] * 3
+    assert len(calls) == 0
+
+
+@pytest.mark.anyio
+async def test_a_server_that_answers_what_was_taken_back_is_heard() -> None:
+    server = _Elsewhere()
+    app = ToolAllowlist(server, tools=["safe_tool"])
+    session = ("mcp-session-id", await _initialize(app))
+    client, task = await _begin(app, legacy(*TOOL), session)
+    await until(lambda: len(server.heard) == 2)
+
+    headers, body = _taking_back(1)
+    await call(app, http_scope(headers=[*headers, session]), body)
+    server.may_answer.set()
+    await asyncio.wait([task], timeout=10)
+
+    assert (client.reply.status, client.reply.json()["result"], server.ended) == (200, {"content": []}, [])
+
+
+@pytest.mark.promise("session-bound")
+@pytest.mark.parametrize(
+    ("taking_back", "who", "named"),
+    [
+        pytest.param(_taking_back(2), _alice(), "own", id="another id"),
+        pytest.param(_taking_back("1"), _alice(), "own", id="the id as a text"),
+        pytest.param(_taking_back(1), _alice(), "another", id="another session"),
+        pytest.param(_taking_back(1), _alice(), "none", id="no session"),
+        pytest.param(
+            _taking_back(1), Principal(ISSUER, "bob", "agent", frozenset(), {}), "own", id="somebody else"
+        ),
+        pytest.param(_taking_back(1, modern), _alice(), "own", id="the modern era"),
+    ],
+)
+@pytest.mark.anyio
+async def test_a_call_is_taken_back_by_nothing_else(
+    taking_back: tuple[Headers, bytes], who: Principal, named: str
+) -> None:
+    server = _Elsewhere()
+    app = ToolAllowlist(server, tools=["safe_tool"], sealer=SEALER)
+    handle = await _initialize(_as(_alice(), app))
+    another = Handles(SEALER, None, _alice()).session(b"s-2")
+    sessions = {"own": [("mcp-session-id", handle)], "another": [("mcp-session-id", another)], "none": []}
+    client, task = await _begin(_as(_alice(), app), legacy(*TOOL), *sessions["own"])
+    await until(lambda: len(server.heard) == 2)
+
+    headers, body = taking_back
+    await call(_as(who, app), http_scope(headers=[*headers, *sessions[named]]), body)
+    await let_pass(2 * CANCELLED_AFTER)
+    assert not task.done()
+
+    server.may_answer.set()
+    await task
+    assert client.reply.json()["result"] == {"content": []}
+
+
+@pytest.mark.parametrize("refusing", ["audit", "credentials"])
+@pytest.mark.promise("recorded-first")
+@pytest.mark.anyio
+async def test_what_is_refused_after_all_takes_nothing_back(refusing: str) -> None:
+    server, calls = _Elsewhere(), Calls()
+    app = ToolAllowlist(Handover(server), tools=["safe_tool"], sealer=SEALER, calls=calls)
+
+    async def unavailable(scope: Scope, receive: Receive, send: Send) -> None:
+        await refuse(Broken(Reason.CREDENTIAL_UNAVAILABLE), exchange_of(scope), send)
+
+    behind = Handover(server) if refusing == "audit" else unavailable
+    full = ToolAllowlist(behind, tools=["safe_tool"], sealer=SEALER, calls=calls)
+    broken = AuditLog(full, sink=FullDisk() if refusing == "audit" else Records())
+    session = ("mcp-session-id", await _initialize(app))
+    client, task = await _begin(app, legacy(*TOOL), session)
+    await until(lambda: len(server.heard) == 2)
+
+    headers, body = _taking_back(1)
+    told = await call(broken, http_scope(headers=[*headers, session]), body)
+    await let_pass(2 * CANCELLED_AFTER)
+    was_taken_back = task.done()
+    server.may_answer.set()
+    await task
+
+    assert (told.status, len(server.heard)) == (503, 2)
+    assert not was_taken_back
+    assert client.reply.json()["result"] == {"content": []}
+
+
+STREAMS = [
+    pytest.param(([("accept", "text/event-stream")], b""), "GET", id="a stream of a session"),
+    pytest.param(
+        modern("subscriptions/listen", {"notifications": {"toolsListChanged": True}}),
+        "POST",
+        id="a subscription",
+    ),
+]
+
+
+@pytest.mark.parametrize(("sent", "method"), STREAMS)
+@pytest.mark.anyio
+async def test_a_gate_that_stops_ends_streams_in_good_order_and_lets_calls_go_on(
+    sent: tuple[Headers, bytes], method: str
+) -> None:
+    server, calls = _Elsewhere(), Calls()
+    app = ToolAllowlist(server, tools=["safe_tool"], calls=calls)
+    async with nothing_left():
+        listening, listened = await _begin(app, sent, method=method)
+        calling, called = await _begin(app, legacy(*TOOL))
+        await until(lambda: len(server.heard) == 2 and bool(listening.body))
+        calls.stop(30)
+        await asyncio.wait([listened], timeout=10)
+
+        opened, *told = listening.reply.body.split(b"\n\n")[:-1]
+        assert (listening.reply.status, opened) == (200, b": open")
+        # Only a subscription was asked for by a message, which has an answer.
+        assert [b"The gate is stopping" in each for each in told] == [True] * (method == "POST")
+        assert not called.done()
+        server.may_answer.set()
+        await called
+    assert calling.reply.json()["result"] == {"content": []}
+
+
+@pytest.mark.anyio
+async def test_a_call_that_goes_on_for_longer_than_a_gate_that_stops_is_told_so() -> None:
+    server, calls = _Elsewhere(), Calls()
+    app = ToolAllowlist(server, tools=["safe_tool"], calls=calls)
+    async with nothing_left():
+        client, task = await _begin(app, legacy(*TOOL))
+        await until(lambda: len(server.heard) == 1)
+        calls.stop(0)
+        await asyncio.wait([task], timeout=10)
+
+    assert (client.reply.status, client.reply.header("retry-after")) == (503, "1")
+    assert client.reply.json()["error"]["message"] == "The gate is stopping"
+    assert server.ended == ["tools/call"]
+
+
+@pytest.mark.anyio
+async def test_a_server_that_breaks_as_it_is_ended_is_answered_by_why_it_was_ended() -> None:
+    server, calls = _Elsewhere(ZeroDivisionError()), Calls()
+    app = ToolAllowlist(server, tools=["safe_tool"], calls=calls)
+    client, task = await _begin(app, legacy(*TOOL))
+    await until(lambda: len(server.heard) == 1)
+    calls.stop(0)
+    await asyncio.wait([task], timeout=10)
+
+    assert task.exception() is None
+    assert client.reply.json()["error"]["message"] == "The gate is stopping"
+
+
+@pytest.mark.anyio
+async def test_a_request_that_its_server_cancels_with_it_stays_cancelled() -> None:
+    server, calls = _Elsewhere(), Calls()
+    client, task = await _begin(ToolAllowlist(server, tools=["safe_tool"], calls=calls), legacy(*TOOL))
+    await until(lambda: len(server.heard) == 1)
+    task.cancel()
+    await asyncio.wait([task], timeout=10)
+
+    assert task.cancelled()
+    assert (client.got, len(calls), server.ended) == ([], 0, ["tools/call"])
 
 
 # For whatever is asked

@@ -2,7 +2,9 @@ import asyncio
 import contextlib
 import http.client
 import socket
-from collections.abc import AsyncGenerator, Generator, Sequence
+import ssl
+import threading
+from collections.abc import AsyncGenerator, Callable, Generator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -15,12 +17,20 @@ from uvicorn.server import ServerState
 
 from tests.support.asgi import Spy
 from tests.support.audit import Records
+from tests.support.certificates import Authority, client_context
 from tests.support.mcp import modern
 from tests.support.servers import serve
 from tests.support.tokens import ISSUER, Token, jwks
 from tunnelgate import Clients, Issuer, OAuth, Policy, Route, StaticKeys, protect, uvicorn_http
 from tunnelgate.asgi import ASGIApp, Scope
-from tunnelgate.uvicorn_http import MAX_HEAD, StrictHttpToolsProtocol, TimedH11Protocol
+from tunnelgate.uvicorn_http import (
+    MAX_AHEAD,
+    MAX_HEAD,
+    MAX_REQUESTS_AHEAD,
+    StrictHttpToolsProtocol,
+    TimedH11Protocol,
+)
+from tunnelgate_app.server import Loop, Parser, TlsFiles, open_tls
 
 LIMIT = 10  # seconds that anything here may take
 HOST = b"Host: docs.example.com\r\n"
@@ -49,9 +59,12 @@ class Connection:
     What is fed arrives in exactly the pieces in which it was fed, which no network promises.
     """
 
-    def __init__(self, protocol: HttpToolsProtocol | H11Protocol, client: socket.socket) -> None:
+    def __init__(
+        self, protocol: HttpToolsProtocol | H11Protocol, client: socket.socket, lost: asyncio.Event
+    ) -> None:
         self._protocol = protocol
         self._client = client
+        self._lost = lost
         self._unread = b""
 
     def feed(self, *pieces: bytes) -> None:
@@ -60,9 +73,29 @@ class Connection:
                 return
             self._protocol.data_received(piece)
 
+    async def send(self, octets: bytes) -> None:
+        """Send ``octets`` over the sockets, which the protocol reads when it reads."""
+        await asyncio.wait_for(asyncio.get_running_loop().sock_sendall(self._client, octets), LIMIT)
+
+    def go_away(self) -> None:
+        self._client.close()
+
     @property
     def is_closing(self) -> bool:
         return self._protocol.transport.is_closing()
+
+    async def is_lost(self, seconds: float = LIMIT) -> bool:
+        """Return whether the connection ends for the protocol in this time, with nothing being taken."""
+        try:
+            await asyncio.wait_for(self._lost.wait(), seconds)
+        except TimeoutError:
+            return False
+        return True
+
+    async def take(self, octets: int) -> None:
+        """Take some of what was answered, at most so much."""
+        receive = asyncio.get_running_loop().sock_recv(self._client, octets)
+        self._unread += await asyncio.wait_for(receive, LIMIT)
 
     async def answer_up_to(self, end: bytes) -> bytes:
         """Return what was answered up to and with ``end``."""
@@ -82,21 +115,48 @@ class Connection:
         return await asyncio.wait_for(receive, LIMIT)
 
 
+class Connections(set[Any]):
+    """The connections of a server, which say when one of them is no more."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lost = asyncio.Event()
+
+    def discard(self, element: Any) -> None:
+        super().discard(element)
+        self.lost.set()
+
+
 @asynccontextmanager
 async def connected(
-    app: Any, protocol_class: type[HttpToolsProtocol | H11Protocol] = StrictHttpToolsProtocol
+    app: Any,
+    protocol_class: type[HttpToolsProtocol | H11Protocol] = StrictHttpToolsProtocol,
+    *,
+    send_buffer: int | None = None,
+    keep_alive: int = 5,
 ) -> AsyncGenerator[Connection]:
-    config = uvicorn.Config(app, http=protocol_class, ws="none", lifespan="off", log_config=None)
+    config = uvicorn.Config(
+        app,
+        http=protocol_class,
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        timeout_keep_alive=keep_alive,
+    )
     config.load()
+    connections = Connections()
     state = ServerState()
+    state.connections = connections
     loop = asyncio.get_running_loop()
     client, server = socket.socketpair()
+    if send_buffer is not None:
+        server.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, send_buffer)
     client.setblocking(False)  # noqa: FBT003 - the standard library's signature
     transport, protocol = await loop.connect_accepted_socket(
         lambda: protocol_class(config, state, {}, loop), server
     )
     try:
-        yield Connection(protocol, client)
+        yield Connection(protocol, client, connections.lost)
     finally:
         transport.close()
         client.close()
@@ -368,18 +428,38 @@ async def test_a_connection_is_kept_for_further_requests() -> None:
     assert [scope["path"] for scope in spy.scopes] == ["/first", "/second", "/third"]
 
 
+CHUNKS = b"POST /first HTTP/1.1\r\n" + HOST + b"Transfer-Encoding: chunked\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    ("protocol_class", "request_", "garbage"),
+    [
+        pytest.param(StrictHttpToolsProtocol, get(b"/"), [b"\x00\x00\x00"], id="behind the request"),
+        pytest.param(
+            StrictHttpToolsProtocol,
+            get(b"/first"),
+            [get(b"/second"), b"\x00\x00\x00"],
+            id="behind a request that waits",
+        ),
+        pytest.param(StrictHttpToolsProtocol, CHUNKS, [b"zz\r\n"], id="in the body of the request"),
+        pytest.param(TimedH11Protocol, CHUNKS, [b"zz\r\n"], id="in the body of the request, on h11"),
+    ],
+)
+@pytest.mark.promise("one-reading")
 @pytest.mark.anyio
-async def test_garbage_while_an_answer_is_sent_does_not_become_part_of_that_answer() -> None:
+async def test_garbage_while_an_answer_is_sent_does_not_become_part_of_that_answer(
+    protocol_class: type[HttpToolsProtocol | H11Protocol], request_: bytes, garbage: list[bytes]
+) -> None:
     async def stream(scope: Scope, receive: Any, send: Any) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": []})
         await send({"type": "http.response.body", "body": b"begun", "more_body": True})
         while (await receive())["type"] != "http.disconnect":
             pass
 
-    async with connected(stream) as connection:
-        connection.feed(get(b"/"))
+    async with connected(stream, protocol_class) as connection:
+        connection.feed(request_)
         await connection.answer_up_to(b"begun\r\n")
-        connection.feed(b"\x00\x00\x00")
+        connection.feed(*garbage)
 
         assert await connection.rest() == b""
 
@@ -718,3 +798,389 @@ async def test_a_request_that_arrived_whole_may_be_answered_later_than_it_had_to
             assert answer.startswith(b"HTTP/1.1 200 OK\r\n")
 
     assert [scope["path"] for scope in spy.scopes] == ["/mcp", "/second"]
+
+
+LOOPS = pytest.mark.parametrize(
+    "anyio_backend",
+    [
+        pytest.param(("asyncio", {"use_uvloop": False}), id="on asyncio"),
+        pytest.param(("asyncio", {"use_uvloop": True}), id="on uvloop"),
+    ],
+)
+LITTLE = 4096  # octets that a socket keeps, so that what is not taken waits in the protocol's transport
+LESS_THAN_PAUSES = 60_000  # octets of which a transport takes all at once
+MORE_THAN_PAUSES = 400_000
+
+
+class Held:
+    """An application that answers when it is told to."""
+
+    def __init__(self) -> None:
+        self.spy = Spy()
+        self._answers = asyncio.Semaphore(0)
+
+    def answer(self, requests: int = 1) -> None:
+        for _ in range(requests):
+            self._answers.release()
+
+    @property
+    def paths(self) -> list[str]:
+        return [scope["path"] for scope in self.spy.scopes]
+
+    async def __call__(self, scope: Scope, receive: Any, send: Any) -> None:
+        await self._answers.acquire()
+        await self.spy(scope, receive, send)
+
+
+class Waiting:
+    """An application that waits for its client to go away, and does nothing else."""
+
+    def __init__(self) -> None:
+        self.paths: list[str] = []
+        self.begun = asyncio.Event()
+        self.gone = asyncio.Event()
+
+    async def __call__(self, scope: Scope, receive: Any, send: Any) -> None:
+        self.paths.append(scope["path"])
+        self.begun.set()
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        self.gone.set()
+
+
+def answering(*parts: int) -> ASGIApp:
+    """Return an application whose answer has as many octets, in as many parts."""
+
+    async def answer(scope: Scope, receive: Any, send: Any) -> None:
+        length = (b"content-length", b"%d" % sum(parts))
+        await send({"type": "http.response.start", "status": 200, "headers": [length]})
+        for position, octets in enumerate(parts, start=1):
+            more = position < len(parts)
+            await send({"type": "http.response.body", "body": b"x" * octets, "more_body": more})
+
+    return answer
+
+
+@LOOPS
+@TIMED
+@pytest.mark.parametrize(
+    "octets",
+    [
+        pytest.param(LESS_THAN_PAUSES, id="of an answer that the transport takes whole"),
+        pytest.param(MORE_THAN_PAUSES, id="of an answer that is too much for the transport"),
+    ],
+)
+@pytest.mark.parametrize(
+    "headers", [pytest.param([CLOSE], id="the last"), pytest.param([], id="not the last")]
+)
+@pytest.mark.promise("bounded")
+@pytest.mark.anyio
+async def test_a_client_that_takes_nothing_is_cut_off(
+    protocol_class: type[HttpToolsProtocol | H11Protocol],
+    octets: int,
+    headers: list[bytes],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(uvicorn_http, "TAKE_SECONDS", 0.05)
+    app = answering(octets)
+
+    async with connected(app, protocol_class, send_buffer=LITTLE, keep_alive=0) as connection:
+        connection.feed(get(b"/", *headers))
+
+        assert await connection.is_lost()
+        answer = await connection.rest()
+        assert answer.startswith(b"HTTP/1.1 200 OK\r\n")
+        assert len(answer) < octets
+
+
+@LOOPS
+@TIMED
+@pytest.mark.parametrize(
+    "behind", [pytest.param(b"", id="nothing"), pytest.param(get(b"/second"), id="another request")]
+)
+@pytest.mark.promise("bounded", "closing-cancels")
+@pytest.mark.anyio
+async def test_an_application_whose_client_takes_nothing_is_told_that_it_is_gone(
+    protocol_class: type[HttpToolsProtocol | H11Protocol], behind: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(uvicorn_http, "TAKE_SECONDS", 0.05)
+    waiting = Waiting()
+
+    async def stream(scope: Scope, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        for _ in range(2):  # the second waits until the client has taken of the first
+            await send({"type": "http.response.body", "body": b"x" * MORE_THAN_PAUSES, "more_body": True})
+        await waiting(scope, receive, send)
+
+    async with connected(stream, protocol_class) as connection:
+        connection.feed(get(b"/first"), behind)
+
+        assert await asyncio.wait_for(waiting.gone.wait(), LIMIT)
+    assert waiting.paths == ["/first"]
+
+
+@LOOPS
+@TIMED
+@pytest.mark.parametrize(
+    "headers", [pytest.param([CLOSE], id="the last"), pytest.param([], id="not the last")]
+)
+@pytest.mark.promise("bounded")
+@pytest.mark.anyio
+async def test_a_client_that_takes_a_little_now_and_then_gets_all(
+    protocol_class: type[HttpToolsProtocol | H11Protocol],
+    headers: list[bytes],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(uvicorn_http, "TAKE_SECONDS", 0.4)
+    app = answering(MORE_THAN_PAUSES)
+
+    async with connected(app, protocol_class, send_buffer=LITTLE) as connection:
+        connection.feed(get(b"/", *headers))
+        for _ in range(25):  # in two and a half times as long
+            await connection.take(8192)
+            assert not await connection.is_lost(0.04)
+        answer = await connection.answer_up_to(b"x" * MORE_THAN_PAUSES)
+
+    assert answer.startswith(b"HTTP/1.1 200 OK\r\n")
+
+
+@LOOPS
+@TIMED
+@pytest.mark.promise("bounded")
+@pytest.mark.anyio
+async def test_a_client_that_has_caught_up_may_fall_behind_again(
+    protocol_class: type[HttpToolsProtocol | H11Protocol], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(uvicorn_http, "TAKE_SECONDS", 0.4)
+    app = answering(MORE_THAN_PAUSES, 2 * MORE_THAN_PAUSES)
+
+    async with connected(app, protocol_class, send_buffer=LITTLE) as connection:
+        connection.feed(get(b"/"))
+        assert not await connection.is_lost(0.6)
+        await connection.answer_up_to(b"x" * MORE_THAN_PAUSES)
+        assert not await connection.is_lost(0.4)
+        await connection.answer_up_to(b"x" * 2 * MORE_THAN_PAUSES)
+
+
+@LOOPS
+@TIMED
+@pytest.mark.parametrize(
+    "behind",
+    [
+        pytest.param(b"", id="nothing"),
+        pytest.param(b"GET /second HTTP/1.1\r\n", id="half a head"),
+        pytest.param(get(b"/second"), id="a request"),
+        pytest.param(get(b"/second") * 32, id="many requests"),
+        pytest.param(HALF_A_BODY, id="half a body"),
+        pytest.param(
+            b"POST /second HTTP/1.1\r\n" + HOST + b"Content-Length: 400000\r\n\r\n" + b"x" * 400_000,
+            id="a large body",
+        ),
+    ],
+)
+@pytest.mark.promise("closing-cancels")
+@pytest.mark.anyio
+async def test_a_client_is_seen_to_go_away_whatever_it_has_sent_behind_its_request(
+    protocol_class: type[HttpToolsProtocol | H11Protocol], behind: bytes
+) -> None:
+    waiting = Waiting()
+    async with connected(waiting, protocol_class) as connection:
+        await connection.send(get(b"/first"))
+        await asyncio.wait_for(waiting.begun.wait(), LIMIT)
+        await connection.send(behind)
+        connection.go_away()
+
+        assert await asyncio.wait_for(waiting.gone.wait(), LIMIT)
+    assert waiting.paths == ["/first"]
+
+
+def with_body(octets: int) -> bytes:
+    """Return a request whose body has as many octets."""
+    return b"POST /second HTTP/1.1\r\n" + HOST + b"Content-Length: %06d\r\n\r\n" % octets + b"x" * octets
+
+
+def with_all(octets: int) -> bytes:
+    """Return a request that has as many octets, together with its head."""
+    return with_body(octets - len(with_body(0)))
+
+
+WAITING = pytest.mark.parametrize(
+    ("protocol_class", "request_of"),
+    [
+        pytest.param(StrictHttpToolsProtocol, with_body, id="the strict protocol"),
+        pytest.param(TimedH11Protocol, with_all, id="h11"),
+    ],
+)
+
+
+@LOOPS
+@WAITING
+@pytest.mark.parametrize(
+    "size", [pytest.param(1 << 16, id="in large pieces"), pytest.param(999, id="in small ones")]
+)
+@pytest.mark.promise("bounded")
+@pytest.mark.anyio
+async def test_as_much_as_may_wait_behind_a_request_is_read_and_answered(
+    protocol_class: type[HttpToolsProtocol | H11Protocol], request_of: Callable[[int], bytes], size: int
+) -> None:
+    held = Held()
+    second = request_of(MAX_AHEAD)
+    async with connected(held, protocol_class) as connection:
+        connection.feed(get(b"/first"), *pieces(second, size))
+        held.answer(2)
+        for _ in range(2):
+            answer = await connection.answer_up_to(END_OF_ANSWER)
+            assert answer.startswith(b"HTTP/1.1 200 OK\r\n")
+
+    assert held.paths == ["/first", "/second"]
+    assert held.spy.bodies == [b"", second.partition(b"\r\n\r\n")[2]]
+
+
+@LOOPS
+@WAITING
+@pytest.mark.parametrize(
+    "size", [pytest.param(1 << 16, id="in large pieces"), pytest.param(999, id="in small ones")]
+)
+@pytest.mark.promise("bounded")
+@pytest.mark.anyio
+async def test_more_than_may_wait_behind_a_request_ends_the_connection(
+    protocol_class: type[HttpToolsProtocol | H11Protocol], request_of: Callable[[int], bytes], size: int
+) -> None:
+    waiting = Waiting()
+    async with connected(waiting, protocol_class) as connection:
+        connection.feed(get(b"/first"))
+        await asyncio.wait_for(waiting.begun.wait(), LIMIT)
+        connection.feed(*pieces(request_of(MAX_AHEAD + 1), size))
+
+        assert await asyncio.wait_for(waiting.gone.wait(), LIMIT)
+        assert await connection.rest() == b""
+    assert waiting.paths == ["/first"]
+
+
+@LOOPS
+@TIMED
+@pytest.mark.anyio
+async def test_what_has_been_answered_does_not_count_as_waiting(
+    protocol_class: type[HttpToolsProtocol | H11Protocol],
+) -> None:
+    held = Held()
+    request = with_all(MAX_AHEAD // 2)
+    async with connected(held, protocol_class) as connection:
+        connection.feed(request, request)
+        for _ in range(4):
+            connection.feed(request)
+            held.answer()
+            answer = await connection.answer_up_to(END_OF_ANSWER)
+            assert answer.startswith(b"HTTP/1.1 200 OK\r\n")
+
+        assert not connection.is_closing
+
+
+@LOOPS
+@pytest.mark.promise("bounded")
+@pytest.mark.anyio
+async def test_as_many_requests_as_may_wait_are_answered() -> None:
+    held = Held()
+    async with connected(held) as connection:
+        connection.feed(get(b"/first"), get(b"/other") * MAX_REQUESTS_AHEAD)
+        held.answer(1 + MAX_REQUESTS_AHEAD)
+        for _ in range(1 + MAX_REQUESTS_AHEAD):
+            await connection.answer_up_to(END_OF_ANSWER)
+
+    assert held.paths == ["/first", *["/other"] * MAX_REQUESTS_AHEAD]
+
+
+@LOOPS
+@pytest.mark.parametrize(
+    "size", [pytest.param(1 << 16, id="in one piece"), pytest.param(len(get(b"/other")), id="one by one")]
+)
+@pytest.mark.promise("bounded")
+@pytest.mark.anyio
+async def test_more_requests_than_may_wait_end_the_connection(size: int) -> None:
+    waiting = Waiting()
+    async with connected(waiting) as connection:
+        connection.feed(get(b"/first"))
+        await asyncio.wait_for(waiting.begun.wait(), LIMIT)
+        connection.feed(*pieces(get(b"/other") * (MAX_REQUESTS_AHEAD + 1), size))
+
+        assert await asyncio.wait_for(waiting.gone.wait(), LIMIT)
+        assert await connection.rest() == b""
+    assert waiting.paths == ["/first"]
+
+
+@LOOPS
+@TIMED
+@pytest.mark.parametrize(
+    "behind",
+    [
+        pytest.param(b"x", id="a letter"),
+        pytest.param(b"\r\n\r\n", id="empty lines"),
+        pytest.param(b"\x00\x00\r\n\r\n", id="what is not HTTP"),
+        pytest.param(get(b"/second"), id="another request"),
+    ],
+)
+@pytest.mark.parametrize(
+    "size",
+    [pytest.param(1 << 16, id="in one piece"), pytest.param(len(get(b"/last", CLOSE)), id="afterwards")],
+)
+@pytest.mark.promise("one-reading")
+@pytest.mark.anyio
+async def test_what_comes_behind_the_last_request_changes_nothing(
+    protocol_class: type[HttpToolsProtocol | H11Protocol], behind: bytes, size: int
+) -> None:
+    held = Held()
+    async with connected(held, protocol_class) as connection:
+        connection.feed(*pieces(get(b"/last", CLOSE) + behind, size))
+        held.answer(2)
+        answer = await connection.rest()
+
+    assert answer.startswith(b"HTTP/1.1 200 OK\r\n")
+    assert answer.endswith(END_OF_ANSWER)
+    assert answer.count(b"HTTP/1.1") == 1
+    assert held.paths == ["/last"]
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> tuple[TlsFiles, ssl.SSLContext]:
+    folder = tmp_path_factory.mktemp("tls")
+    authority = Authority("the authority")
+    cert_file, key_file = authority.issue_for_server("localhost").write(folder, "server")
+    return TlsFiles(cert_file, key_file), client_context(authority, folder)
+
+
+@pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
+@pytest.mark.parametrize("parser", ["strict", "h11"])
+@pytest.mark.promise("bounded")
+def test_a_client_that_takes_nothing_over_tls_is_cut_off(
+    site: tuple[TlsFiles, ssl.SSLContext], parser: Parser, loop: Loop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(uvicorn_http, "TAKE_SECONDS", 0.1)
+    files, context = site
+    is_over = threading.Event()
+
+    async def stream(scope: Scope, receive: Any, send: Any) -> None:
+        if scope["type"] == "lifespan":
+            await Spy()(scope, receive, send)
+            return
+        start = {"type": "http.response.start", "status": 200, "headers": []}
+        part = {"type": "http.response.body", "body": b"x" * 65536, "more_body": True}
+        await send(start)
+        gone = asyncio.ensure_future(_gone(receive))
+        while not gone.done():
+            await send(part)
+            await asyncio.sleep(0)
+        is_over.set()
+
+    with (
+        serve(stream, parser, tls=open_tls(files), loop=loop) as port,
+        socket.create_connection(("127.0.0.1", port), timeout=LIMIT) as plain,
+        context.wrap_socket(plain, server_hostname="localhost") as connection,
+    ):
+        connection.sendall(get(b"/"))
+
+        assert is_over.wait(LIMIT)
+
+
+async def _gone(receive: Any) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
+from ipaddress import ip_address
 from pathlib import Path
 
 from cryptography import x509
@@ -110,7 +111,7 @@ class Authority:
         )
 
     def issue_for_server(self, *hosts: str, key: PrivateKey | None = None) -> Credential:
-        """Return a certificate for a server with these hostnames."""
+        """Return a certificate for a server with these hostnames and addresses."""
         return self.issue(hosts[0], usage=SERVER, hosts=hosts, key=key)
 
     def issue_unreadable(self) -> Credential:
@@ -184,10 +185,17 @@ def _certify(
     if usage is not None:
         builder = builder.add_extension(x509.ExtendedKeyUsage([usage]), critical=False)
     if hosts:
-        names = x509.SubjectAlternativeName([x509.DNSName(host) for host in hosts])
+        names = x509.SubjectAlternativeName([_general_name(host) for host in hosts])
         builder = builder.add_extension(names, critical=False)
     certificate = builder.sign(key if issuer is None else issuer.key, hashes.SHA256())
     return Credential(certificate.public_bytes(Encoding.DER), key, intermediates)
+
+
+def _general_name(host: str) -> x509.GeneralName:
+    try:
+        return x509.IPAddress(ip_address(host))
+    except ValueError:
+        return x509.DNSName(host)
 
 
 def _key_usage(*, is_authority: bool) -> x509.KeyUsage:

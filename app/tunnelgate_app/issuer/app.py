@@ -16,7 +16,10 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from tunnelgate.fetching import Fetch
-from tunnelgate_app.fetch import fetch as fetch_document
+from tunnelgate.upstream.addresses import AddressRules
+from tunnelgate.upstream.dialling import Dialler
+from tunnelgate.upstream.fetching import GuardedFetch
+from tunnelgate.upstream.tls import system_tls
 from tunnelgate_app.issuer.authorize import USER, AuthorizationEndpoint
 from tunnelgate_app.issuer.client_metadata import GRANT_TYPES
 from tunnelgate_app.issuer.clients import PUBLIC_METHOD, SECRET_METHODS, Client, ClientRegistry
@@ -66,7 +69,7 @@ def create_app(
     resources: Options,
     users: Sequence[str] = ("alice", "bob"),
     token_lifetime: int = TOKEN_LIFETIME,
-    fetch: Fetch = fetch_document,
+    fetch: Fetch | None = None,
     clock: Clock = time.time,
 ) -> ASGIApp:
     """Return the issuer that calls itself ``issuer``.
@@ -74,7 +77,8 @@ def create_app(
     ``key_file`` is what :meth:`SigningKey.write` wrote. ``resources`` are what tokens are made for:
     each URL with a list of scopes, or with ``scopes`` and ``tokens``, which is ``jwt`` or ``opaque``.
     The client with ``client_id`` and ``client_secret`` asks for itself, and about tokens; others
-    register, or are described at the URL that is their name, which ``fetch`` gets. ``users`` are
+    register, or are described at the URL that is their name, which ``fetch`` gets; by
+    default it goes nowhere on this machine, because others choose those URLs. ``users`` are
     whom the login page offers. Access tokens are good for ``token_lifetime`` seconds.
     Raises :class:`OSError` when the key cannot be read, and :class:`ValueError` for an issuer that
     is no name of this machine, for names that no user or resource can have, and for a lifetime
@@ -86,9 +90,8 @@ def create_app(
     key = SigningKey.from_file(Path(key_file))
     offered = Resources(resources)
     ledger = Ledger(token_lifetime, clock)
-    registry = ClientRegistry(
-        Client.configured(client_id, client_secret), ClientDocuments(fetch, clock), clock
-    )
+    documents = ClientDocuments(fetch or GuardedFetch(Dialler(AddressRules(None)), system_tls()), clock)
+    registry = ClientRegistry(Client.configured(client_id, client_secret), documents, clock)
     server = DevelopmentServer(
         issuer=issuer,
         registry=registry,

@@ -7,14 +7,13 @@ place never hides one between two.
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, cast
 
-from pydantic import TypeAdapter, ValidationError
-
 from tunnelgate.catalogue import EVERYTHING
+from tunnelgate.configuration.addresses import faults_of_addresses
 from tunnelgate.configuration.faults import path_of, show
+from tunnelgate.configuration.raw import get, is_on, sequence
 from tunnelgate.errors import ConfigurationFault
 from tunnelgate.hosts import read_hostname
 
-_SWITCH = TypeAdapter(bool)
 _SECRETS = ("client_secret_file", "client_secret_env")
 _CREDENTIALS = ("bearer_file", "bearer_env", "client_credentials", "token_exchange")
 _CATALOGUES = ("tools", "prompts", "resources")
@@ -22,26 +21,26 @@ _CATALOGUES = ("tools", "prompts", "resources")
 
 def faults_across(data: Mapping[str, Any]) -> list[ConfigurationFault]:
     """Return the faults that no single value has."""
-    return [*_issuers(data), *_routes(data), *_hostnames(data)]
+    return [*faults_of_addresses(data), *_issuers(data), *_routes(data), *_hostnames(data)]
 
 
 def _issuers(data: Mapping[str, Any]) -> Iterator[ConfigurationFault]:
     seen: set[Any] = set()
-    for position, issuer in enumerate(_sequence(_get(_get(data, "oauth"), "issuers"))):
+    for position, issuer in enumerate(sequence(get(get(data, "oauth"), "issuers"))):
         path = f"oauth.issuers[{position}]"
         yield from _sources(path, issuer)
-        name = _get(issuer, "issuer")
+        name = get(issuer, "issuer")
         if isinstance(name, str) and name in seen:
             yield ConfigurationFault(f"{path}.issuer", show(name), "stands twice")
         seen.add(name if isinstance(name, str) else None)
 
 
 def _sources(path: str, issuer: Any) -> Iterator[ConfigurationFault]:
-    sources = [name for name in ("jwks_file", "jwks_uri") if _get(issuer, name) is not None]
+    sources = [name for name in ("jwks_file", "jwks_uri") if get(issuer, name) is not None]
     if len(sources) > 1:
         yield ConfigurationFault(path, "", "has both a jwks_file and a jwks_uri; which one is meant?")
     formats = _formats(issuer)
-    introspection = _get(issuer, "introspection")
+    introspection = get(issuer, "introspection")
     if sources and formats and "jwt" not in formats:
         yield ConfigurationFault(f"{path}.{sources[0]}", "", "means nothing unless token_formats has jwt")
     if "opaque" in formats and introspection is None:
@@ -55,12 +54,12 @@ def _sources(path: str, issuer: Any) -> Iterator[ConfigurationFault]:
 
 
 def _formats(issuer: Any) -> Sequence[Any]:
-    formats = _get(issuer, "token_formats")
-    return ("jwt",) if formats is None else _sequence(formats)
+    formats = get(issuer, "token_formats")
+    return ("jwt",) if formats is None else sequence(formats)
 
 
 def _one_of(path: str, section: Any, names: Sequence[str]) -> Iterator[ConfigurationFault]:
-    named = [name for name in names if _get(section, name) is not None]
+    named = [name for name in names if get(section, name) is not None]
     if not named:
         yield ConfigurationFault(path, "", f"needs one of {', '.join(names)}")
     elif len(named) > 1:
@@ -72,21 +71,21 @@ def _credentials(path: str, credentials: Any) -> Iterator[ConfigurationFault]:
         return
     yield from _one_of(path, credentials, _CREDENTIALS)
     for name in ("client_credentials", "token_exchange"):
-        request = _get(credentials, name)
+        request = get(credentials, name)
         if request is not None:
             yield from _one_of(f"{path}.{name}", request, _SECRETS)
             yield from _one_of(f"{path}.{name}", request, ("issuer", "token_endpoint"))
 
 
 def _routes(data: Mapping[str, Any]) -> Iterator[ConfigurationFault]:
-    routes = _get(data, "routes")
+    routes = get(data, "routes")
     if not isinstance(routes, Mapping):
         return
     # A list, because what was given may be of any shape.
-    trusted = _sequence(_get(_get(data, "oauth"), "issuers"))
-    issuers = [_get(each, "issuer") for each in trusted]
-    asking = [_get(each, "issuer") for each in trusted if "opaque" in _formats(each)]
-    domain = _get(data, "tunnel_domain")
+    trusted = sequence(get(get(data, "oauth"), "issuers"))
+    issuers = [get(each, "issuer") for each in trusted]
+    asking = [get(each, "issuer") for each in trusted if "opaque" in _formats(each)]
+    domain = get(data, "tunnel_domain")
     names: set[str] = set()
     for key, route in cast("Mapping[str, Any]", routes).items():
         name = str(key).lower()
@@ -99,16 +98,20 @@ def _routes(data: Mapping[str, Any]) -> Iterator[ConfigurationFault]:
                 path, "", "is no full hostname, and there is no tunnel_domain to put it under"
             )
         yield from _listing(path, route, has_issuers=bool(issuers))
-        yield from _credentials(f"{path}.credentials", _get(route, "credentials"))
-        chosen = _get(route, "issuers")
-        both = [each for each in asking if chosen is None or each in _sequence(chosen)]
+        yield from _credentials(f"{path}.credentials", get(route, "credentials"))
+        if get(route, "mount") is not None and get(route, "upstream") is not None:
+            yield ConfigurationFault(path, "", "has mount and upstream; which one is meant?")
+        if get(route, "options") and get(route, "upstream") is not None:
+            yield ConfigurationFault(f"{path}.options", "", "means nothing beside an upstream")
+        chosen = get(route, "issuers")
+        both = [each for each in asking if chosen is None or each in sequence(chosen)]
         if len(both) > 1 and _listed(route):
             yield ConfigurationFault(
                 f"{path}.issuers",
                 "",
                 f"{' and '.join(map(str, both))} both make opaque tokens, which do not say whom to ask",
             )
-        for position, issuer in enumerate(_sequence(chosen)):
+        for position, issuer in enumerate(sequence(chosen)):
             if issuer not in issuers:
                 yield ConfigurationFault(
                     f"{path}.issuers[{position}]", show(issuer), "is not one of oauth.issuers"
@@ -116,20 +119,21 @@ def _routes(data: Mapping[str, Any]) -> Iterator[ConfigurationFault]:
 
 
 def _listed(route: Any) -> list[str]:
-    listed = [member for member in _CATALOGUES if _get(route, member) is not None]
-    return [*listed, "methods"] if _get(route, "methods") else listed
+    listed = [member for member in _CATALOGUES if get(route, member) is not None]
+    return [*listed, "methods"] if get(route, "methods") else listed
 
 
 def _listing(path: str, route: Any, *, has_issuers: bool) -> Iterator[ConfigurationFault]:
     listed = _listed(route)
-    if not listed and not _get(route, "public_paths"):
+    serves_openly = get(route, "public_paths") or is_on(get(get(route, "upstream"), "oauth_discovery"))
+    if not listed and not serves_openly:
         yield ConfigurationFault(path, "", "lists neither tools nor public_paths, so it would serve nothing")
     if listed and not has_issuers:
         yield ConfigurationFault(
             path, "", f"has {listed[0]}, and oauth.issuers trusts nobody to make tokens for them"
         )
-    is_everything = _get(route, "tools") == EVERYTHING
-    is_meant = _is_true(_get(route, "allow_all_tools"))
+    is_everything = get(route, "tools") == EVERYTHING
+    is_meant = is_on(get(route, "allow_all_tools"))
     if is_everything and not is_meant:
         yield ConfigurationFault(
             f"{path}.tools",
@@ -139,14 +143,14 @@ def _listing(path: str, route: Any, *, has_issuers: bool) -> Iterator[Configurat
     if is_meant and not is_everything:
         yield ConfigurationFault(
             f"{path}.allow_all_tools",
-            show(_get(route, "allow_all_tools")),
+            show(get(route, "allow_all_tools")),
             'means nothing unless tools is "*"',
         )
 
 
 def _hostnames(data: Mapping[str, Any]) -> Iterator[ConfigurationFault]:
-    routes = _get(data, "routes")
-    domain = _get(data, "tunnel_domain")
+    routes = get(data, "routes")
+    domain = get(data, "tunnel_domain")
     owners: dict[str, tuple[str, str]] = {}
     for key in cast("Mapping[str, Any]", routes) if isinstance(routes, Mapping) else ():
         name, path = str(key).lower(), path_of(("routes", str(key)))
@@ -179,22 +183,3 @@ def _is_hostname(name: str) -> bool:
     except ValueError:
         return False
     return True
-
-
-def _is_true(value: object) -> bool:
-    """Return whether a setting is on, however that was said; a variable says it as a text."""
-    try:
-        return _SWITCH.validate_python(value)
-    except ValidationError:
-        return False
-
-
-def _get(holder: Any, name: str) -> Any:
-    if isinstance(holder, Mapping):
-        return cast("Mapping[str, Any]", holder).get(name)
-    return getattr(holder, name, None)
-
-
-def _sequence(value: Any) -> Sequence[Any]:
-    is_sequence = isinstance(value, Sequence) and not isinstance(value, str | bytes)
-    return cast("Sequence[Any]", value) if is_sequence else ()

@@ -109,7 +109,9 @@ def _sentence(error: ErrorDetails, known: Mapping[str, Iterable[str]]) -> str:
     if error["type"] == "extra_forbidden":
         *above, name = map(str, error["loc"])
         parent = next((each for each in reversed(above) if each in known), "")
-        meant = get_close_matches(name, known[parent], n=1)
+        # Sections of the same name are told apart by where they stand.
+        outermost = f"{above[0]}.{parent}" if above else parent
+        meant = get_close_matches(name, known.get(outermost, known[parent]), n=1)
         return f"is not a key; {meant[0]} is" if meant else "is not a key"
     if error["type"] == "value_error":
         return str(error.get("ctx", {}).get("error", error["msg"]))

@@ -6,6 +6,7 @@ sentence that begins with the value.
 
 import re
 from collections.abc import Mapping, Sequence, Sized
+from ipaddress import IPv6Address
 from pathlib import Path
 from types import MappingProxyType
 from typing import TypeVar, cast
@@ -18,6 +19,7 @@ from tunnelgate.messages import check_method
 from tunnelgate.origins import check_origin
 from tunnelgate.reading.address import read_network
 from tunnelgate.requirements import ClaimValue
+from tunnelgate.upstream.addresses import check_metadata, check_port, check_wrapped
 
 _T = TypeVar("_T", bound=Sized)
 _K = TypeVar("_K")
@@ -29,6 +31,12 @@ _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _TYPE = re.compile(r"(?:application/)?[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]{0,126}")
 _HEADER_NAME = re.compile(r"[A-Za-z0-9-]+")
 _LISTEN = re.compile(r"(?P<host>\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.-]*):(?P<port>[0-9]{1,5})")
+_UNIX = "unix:"
+_UPSTREAM = re.compile(r"https?://(?P<host>\[[0-9A-Fa-f:.]+\]|[^:/?#@\[\]]+):(?P<port>[1-9][0-9]{0,4})")
+# With underscores, which names of services have that are no hostnames, and the dot of an absolute name.
+_LOOKED_UP = re.compile(r"(?:(?!-)[A-Za-z0-9_-]{1,63}(?<!-)\.)*(?!-)[A-Za-z0-9_-]{1,63}(?<!-)\.?")
+_MAX_LOOKED_UP = 253
+_MODE = re.compile(r"0?[0-7]{3}")
 _DURATION = re.compile(r"(?:(?P<h>[0-9]{1,9})h)?(?:(?P<m>[0-9]{1,9})m)?(?:(?P<s>[0-9]{1,9})s)?")
 _MAX_PORT = 65535
 _NEVER_FORWARDED = frozenset(
@@ -49,8 +57,20 @@ def hostname(value: str) -> str:
 
 
 def network(value: str) -> str:
-    """Check a network or an address."""
-    read_network(value)
+    """Check a network or an address; whether one so wide is meant is said elsewhere."""
+    read_network(value, wide=True)
+    return value
+
+
+def metadata_network(value: str) -> str:
+    """Check what has to be named to be connected to: a metadata service, or a link-local network."""
+    check_metadata(value)
+    return value
+
+
+def wrapped_network(value: str) -> str:
+    """Check a network of addresses that carry others."""
+    check_wrapped(value)
     return value
 
 
@@ -166,8 +186,36 @@ def _claim_value(value: object) -> ClaimValue:
     return value
 
 
+def upstream_url(value: str) -> str:
+    """Check where an upstream is: scheme, host and port, and nothing else."""
+    match = _UPSTREAM.fullmatch(value)
+    if match is None or int(match["port"]) > _MAX_PORT:
+        raise ValueError("invalid upstream (must be scheme://host:port)")
+    host = match["host"]
+    if host.startswith("["):
+        try:
+            IPv6Address(host.strip("[]"))
+        except ValueError:
+            raise ValueError("has no IPv6 address in its brackets") from None
+    elif _LOOKED_UP.fullmatch(host) is None or len(host.removesuffix(".")) > _MAX_LOOKED_UP:
+        raise ValueError("has no hostname or address between :// and the port")
+    check_port(int(match["port"]))
+    return value
+
+
+def file_mode(value: object) -> object:
+    """Return the permissions of a file, written in octal as a text such as ``"0660"``."""
+    if not isinstance(value, str) or _MODE.fullmatch(value) is None:
+        raise ValueError('is not three octal digits in quotes, such as "0660"')
+    return int(value, 8)
+
+
 def listen_address(value: str) -> str:
-    """Check an address and a port to listen on; no address is every one of this machine."""
+    """Check what to listen on: address and port, where no address is every one, or a Unix socket."""
+    if value.startswith(_UNIX):
+        if not value.removeprefix(_UNIX).startswith("/"):
+            raise ValueError("is not unix: and an absolute path, such as unix:/run/tunnelgate/gate.sock")
+        return value
     match = _LISTEN.fullmatch(value)
     if match is None or int(match["port"]) > _MAX_PORT:
         raise ValueError("is not address:port, such as 127.0.0.1:8080 or :8080")

@@ -12,6 +12,7 @@ from tunnelgate.configuration.types import (
     EndpointUrl,
     FileName,
     Frozen,
+    NetworkText,
     NotEmpty,
     ProofAge,
     Scope,
@@ -76,9 +77,14 @@ class Issuer(Section):
 
 
 class OAuth(Section):
-    """Whose tokens are accepted."""
+    """Whose tokens are accepted.
+
+    ``allowed_ips`` are where issuers may be asked; by default that is everywhere but on this machine,
+    at metadata services and on link-local networks. ``upstream.allow_wrapped`` holds for them too.
+    """
 
     issuers: Annotated[Sequence[Issuer], Frozen, NotEmpty]
+    allowed_ips: Annotated[Sequence[NetworkText], Frozen, NotEmpty] | None = None
 
 
 class Dpop(Section):

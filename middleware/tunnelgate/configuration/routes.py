@@ -29,7 +29,11 @@ from tunnelgate.configuration.types import (
     UrlPath,
     no_claims,
 )
+from tunnelgate.configuration.upstreams import RouteUpstreamOrUrl
 from tunnelgate.requirements import Requirement
+
+# Where RFC 8414 section 3 and OpenID Connect Discovery section 4 look for an authorization server.
+_DISCOVERY = ("/.well-known/oauth-authorization-server", "/.well-known/openid-configuration")
 
 
 def _listed_tag(value: object) -> str:
@@ -46,6 +50,7 @@ class RouteClients(Section):
     """Where clients of one route may come from, within what the gate allows."""
 
     allowed_ips: Annotated[Sequence[NetworkText], Frozen, NotEmpty]
+    allow_wide_networks: bool = False
 
 
 class Rule(Section):
@@ -81,7 +86,8 @@ Resources = Annotated[
 class Route(Section):
     """One hostname and what stands behind it.
 
-    ``mount`` names a factory of an ASGI application, ``module:function``, called with ``options``.
+    ``mount`` names a factory of an ASGI application, ``module:function``, called with ``options``;
+    ``upstream`` is a remote server in its place.
     ``path`` is the MCP endpoint; ``public_paths`` are served without a token, as they come.
     ``resource`` is what tokens are made for, by default the endpoint's URL.
     ``issuers`` narrows the gate's issuers; ``scopes`` and ``claims`` are needed by every request.
@@ -96,6 +102,7 @@ class Route(Section):
     options: Annotated[Mapping[str, Any], BeforeValidator(deepcopy), FrozenMapping] = Field(
         default_factory=lambda: MappingProxyType(dict[str, Any]())
     )
+    upstream: RouteUpstreamOrUrl | None = None
     path: UrlPath = "/mcp"
     resource: Url | None = None
     issuers: Annotated[Sequence[str], Frozen, NotEmpty] | None = None
@@ -120,6 +127,19 @@ class Route(Section):
     def speaks_mcp(self) -> bool:
         """Whether the route has an MCP endpoint."""
         return bool(self.tools or self.prompts or self.resources or self.methods)
+
+    @property
+    def discovery_paths(self) -> tuple[str, ...]:
+        """Where the metadata of the authorization server is that the upstream is itself."""
+        if self.upstream is None or not self.upstream.oauth_discovery:
+            return ()
+        inserted = [f"{well_known}{path}" for well_known in _DISCOVERY for path in ("", self.path)]
+        return (*inserted, f"{self.path}{_DISCOVERY[-1]}")
+
+    @property
+    def open_paths(self) -> tuple[str, ...]:
+        """The paths that are served without a token."""
+        return tuple(dict.fromkeys((*self.public_paths, *self.discovery_paths)))
 
     @property
     def tool_requirements(self) -> Mapping[str, Requirement] | Literal["*"]:

@@ -20,6 +20,11 @@ _FILES = (
     ("routes", "*", "credentials", "bearer_file"),
     ("routes", "*", "credentials", "client_credentials", "client_secret_file"),
     ("routes", "*", "credentials", "token_exchange", "client_secret_file"),
+    *(
+        (*section, "tls", name)
+        for section in (("routes", "*", "upstream"), ("upstream",))
+        for name in ("ca_file", "cert_file", "key_file")
+    ),
     ("sealing_keys", "*"),
     ("tls", "cert_file"),
     ("tls", "client_ca_file"),
@@ -74,6 +79,20 @@ def read_yaml(path: Path) -> dict[str, Any]:
     return cast("dict[str, Any]", value)
 
 
+def in_full(data: dict[str, Any]) -> dict[str, Any]:
+    """Return ``data`` with what is written short written in full, so that a variable can lie over it."""
+    routes = data.get("routes")
+    if not is_object(routes):
+        return data
+    full = {
+        name: {**route, "upstream": {"url": route["upstream"]}}
+        if is_object(route) and isinstance(route.get("upstream"), str)
+        else route
+        for name, route in routes.items()
+    }
+    return {**data, "routes": full}
+
+
 def beside(folder: Path, data: dict[str, Any]) -> dict[str, Any]:
     """Return ``data`` with its files looked for in ``folder``, where the file that names them lies."""
     for keys in _FILES:
@@ -118,7 +137,7 @@ def read_environment(
         value = _decoded(ours[name])
         for key in reversed(name.removeprefix(PREFIX).lower().split("__")):
             value = {key: value}
-        over = _laid_over(over, value)
+        over = _laid_over(over, in_full(value))
     result: dict[str, Any] = _laid_over(merged, over)
     return result
 

@@ -15,6 +15,8 @@ FrozenMapping = AfterValidator(fields.frozen_mapping)
 NotEmpty = AfterValidator(fields.not_empty)
 HostName = Annotated[str, AfterValidator(fields.hostname)]
 NetworkText = Annotated[str, AfterValidator(fields.network)]
+MetadataText = Annotated[str, AfterValidator(fields.metadata_network)]
+WrappedText = Annotated[str, AfterValidator(fields.wrapped_network)]
 Scope = Annotated[str, AfterValidator(fields.scope)]
 Name = Annotated[str, AfterValidator(fields.name)]
 ResourceUri = Annotated[str, AfterValidator(fields.resource)]
@@ -38,6 +40,9 @@ LogLevel = Literal["debug", "info", "notice", "warning", "error", "critical", "a
 Port = Annotated[int, Field(ge=1, le=65535)]
 Octets = Annotated[int, Field(ge=1024, le=1024**3)]
 _Duration = BeforeValidator(fields.duration)
+Count = Annotated[int, Field(ge=1, le=1_000_000)]
+Timeout = Annotated[float, _Duration, Field(ge=0.01, le=86400, allow_inf_nan=False)]
+FileMode = Annotated[int, BeforeValidator(fields.file_mode)]
 Seconds = Annotated[float, _Duration, Field(ge=0, le=86400, allow_inf_nan=False)]
 AnswerAge = Annotated[float, _Duration, Field(ge=0, le=60, allow_inf_nan=False)]
 ProofAge = Annotated[float, _Duration, Field(ge=1, le=600, allow_inf_nan=False)]

@@ -15,6 +15,12 @@ Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 _MAPPED = ipaddress.IPv6Network("::ffff:0:0/96")
+# Shorter prefixes are wide: they hold more than class E, or more than all unique local addresses.
+_SHORTEST_PREFIX = {4: 4, 6: 7}
+
+
+class WideNetwork(ValueError):
+    """A network so wide that it says next to nothing about who is in it."""
 
 
 def read_address(text: str) -> Address:
@@ -34,11 +40,12 @@ def read_address(text: str) -> Address:
     return address.ipv4_mapped or address
 
 
-def read_network(text: str) -> Network:
+def read_network(text: str, *, wide: bool = False) -> Network:
     """Return the network that ``text`` writes; a single address is a network of one.
 
-    Raises :class:`ValueError` with the end of a sentence for host bits, for a network of mapped
-    addresses and for one that holds every address.
+    Raises :class:`ValueError` with the end of a sentence for host bits, for a zone and for a network
+    of mapped addresses; and, unless ``wide`` says that they are meant, :class:`WideNetwork` for one
+    with a prefix shorter than ``/4`` (IPv4) or ``/7`` (IPv6).
     """
     if "%" in text:
         raise ValueError("has a zone, which means something on one machine only")
@@ -49,8 +56,10 @@ def read_network(text: str) -> Network:
     network = interface.network
     if interface.ip != network.network_address:
         raise ValueError(f"has bits set behind its prefix; the network is {network}")
-    if network.prefixlen == 0:
-        raise ValueError("allows every address; list the networks that are meant")
     if isinstance(network, ipaddress.IPv6Network) and network.subnet_of(_MAPPED):
         raise ValueError("writes IPv4 addresses in IPv6 form; write the IPv4 network")
+    shortest = _SHORTEST_PREFIX[network.version]
+    if network.prefixlen < shortest and not wide:
+        holds = f"is wider than /{shortest}" if network.prefixlen else "allows every address"
+        raise WideNetwork(f"{holds}; list the networks that are meant")
     return network

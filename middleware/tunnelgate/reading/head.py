@@ -8,8 +8,8 @@ from urllib.parse import quote
 
 from tunnelgate.asgi import Scope
 
-# Fields that a layer of ours reads. Each may occur once: of two, one component
-# would follow the first and another the last.
+# Fields that a layer of ours reads once: of two, one component would follow the
+# first and another the last.
 SINGLE_FIELDS = frozenset(
     {
         b"authorization",
@@ -30,6 +30,8 @@ SINGLE_FIELDS = frozenset(
         b"upgrade",
     }
 )
+# Fields that a layer of ours reads, however often they stand there.
+READ_FIELDS = SINGLE_FIELDS | {b"forwarded", b"x-forwarded-for"}
 
 
 @dataclass(slots=True)
@@ -38,7 +40,8 @@ class RequestHead:
 
     ``fields`` has the value of each of :data:`SINGLE_FIELDS` that is there, the first one when
     there are several; ``duplicated`` names those.
-    ``lookalikes`` are names with an underscore that some server would take for one of ours.
+    ``lookalikes`` are names with an underscore that some server would take for one of
+    :data:`READ_FIELDS`.
     ``connection`` holds the options of all ``Connection`` fields in lower case.
     ``size`` is the octets of path, query and all field lines.
     """
@@ -78,7 +81,7 @@ def read_head(scope: Scope) -> RequestHead:
                 fields[name] = value
         elif name == b"connection":
             head.connection += [option.strip() for option in value.lower().split(b",")]
-        elif b"_" in name and name.replace(b"_", b"-") in SINGLE_FIELDS:
+        elif b"_" in name and name.replace(b"_", b"-") in READ_FIELDS:
             head.lookalikes.append(name)
     head.size = size
     return head

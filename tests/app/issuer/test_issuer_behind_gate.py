@@ -132,7 +132,7 @@ def served(folder: Path, tokens: str, **trusted: Any) -> Generator[Served]:
         policy = Policy.from_mapping(
             {
                 "clients": {"allowed_ips": ["127.0.0.0/8"]},
-                "oauth": {"issuers": [{"issuer": issuer, **trusted}]},
+                "oauth": {"issuers": [{"issuer": issuer, **trusted}], "allowed_ips": ["127.0.0.1"]},
                 "routes": {HOST: route},
             }
         )

@@ -8,6 +8,7 @@ from typing import Any
 
 from tests.e2e.token_attacks.minting import ISSUER, NOW, SCOPE, jwk_set
 from tests.support.audit import Records
+from tests.support.fetching import fetch_within
 from tests.support.raw import (
     HOST,
     LEGACY_HEADERS,
@@ -29,11 +30,11 @@ from tunnelgate import Issuer, KeySource, Policy, protect
 from tunnelgate.asgi import ASGIApp, Receive, Scope, Send
 from tunnelgate.keys import RemoteKeys
 from tunnelgate.reading.strict_json import is_array, is_object
-from tunnelgate_app.fetch import fetch
 
 SITE = "{site}"  # stands for the URL of the issuer's own server
 SECRET = "{secret}"  # stands for the file with the gate's secret at the issuer
 SEALING_KEY = "{sealing key}"  # stands for the file with a key that gates share
+PATIENCE = 1.5  # seconds that the gate waits for an issuer
 CLIENT_SECRET = "correct horse battery staple"
 KEYS = jwk_set("r1", "e1", "d1")
 
@@ -155,6 +156,7 @@ class Stands:
         self._made: dict[str, Stand] = {}
         self._gate, self._publisher, self._elsewhere = Switch(), Switch(), Publisher({})
         self._settling = Settling(self._gate)
+        self._fetch = fetch_within(PATIENCE)
         self._port = stack.enter_context(serve(self._settling, parser))
         self._site = f"http://127.0.0.1:{stack.enter_context(serve(self._publisher))}"
         self._elsewhere_url = f"http://127.0.0.1:{stack.enter_context(serve(self._elsewhere))}"
@@ -182,13 +184,13 @@ class Stands:
         )
 
         def keys_of(issuer: Issuer) -> KeySource:
-            return RemoteKeys(str(issuer.jwks_uri), fetch, clock=clock)
+            return RemoteKeys(str(issuer.jwks_uri), self._fetch, clock=clock)
 
         gate = protect(
             app,
             policy,
             audit=records,
-            fetch=fetch,
+            fetch=self._fetch,
             keys_of=keys_of if setting.keys_age else None,
             clock=clock,
         )

@@ -41,7 +41,13 @@ def test_an_empty_list_is_taken_for_a_mistake(value: Sized) -> None:
         pytest.param(fields.network, "10.0.0.0/8", "10.0.0.0/8", id="a network"),
         pytest.param(fields.network, "192.0.2.7", "192.0.2.7", id="an address"),
         pytest.param(fields.network, "::1", "::1", id="an IPv6 address"),
-        pytest.param(fields.network, "0.0.0.0/1", "0.0.0.0/1", id="the largest network"),
+        pytest.param(fields.network, "0.0.0.0/0", "0.0.0.0/0", id="every IPv4 address, if it is meant"),
+        pytest.param(fields.network, "::/0", "::/0", id="every IPv6 address, if it is meant"),
+        pytest.param(fields.metadata_network, "169.254.169.254", "", id="a metadata service"),
+        pytest.param(fields.metadata_network, "fe80::/10", "fe80::/10", id="a link-local network"),
+        pytest.param(fields.wrapped_network, "64:ff9b::/96", "", id="the prefix of a translator"),
+        pytest.param(fields.wrapped_network, "64:ff9b:1:2:3:4::/96", "", id="a local one"),
+        pytest.param(fields.wrapped_network, "2002::/16", "2002::/16", id="6to4"),
         pytest.param(fields.scope, "docs:read", "docs:read", id="a scope"),
         pytest.param(fields.scope, "!", "!", id="the first character of a scope"),
         pytest.param(fields.scope, "~", "~", id="the last character of a scope"),
@@ -97,6 +103,25 @@ def test_an_empty_list_is_taken_for_a_mistake(value: Sized) -> None:
         pytest.param(fields.listen_address, "[::1]:8080", "[::1]:8080", id="an IPv6 address to listen on"),
         pytest.param(fields.listen_address, "localhost:65535", "", id="the last port to listen on"),
         pytest.param(fields.listen_address, "localhost:0", "localhost:0", id="whichever port is free"),
+        pytest.param(fields.listen_address, "unix:/run/gate.sock", "", id="a Unix socket"),
+        pytest.param(fields.listen_address, "unix:/run/a gate.sock", "", id="a Unix socket with a space"),
+        pytest.param(fields.upstream_url, "http://wiki.internal:9000", "", id="an upstream"),
+        pytest.param(fields.upstream_url, "https://wiki.internal:9443", "", id="an upstream over TLS"),
+        pytest.param(fields.upstream_url, "http://wiki:2", "", id="the first port of an upstream"),
+        pytest.param(fields.upstream_url, "http://wiki:65535", "", id="the last port of an upstream"),
+        pytest.param(fields.upstream_url, "http://Wiki.Internal:80", "", id="an upstream in capitals"),
+        pytest.param(fields.upstream_url, "http://wiki.internal.:80", "", id="an absolute name"),
+        pytest.param(fields.upstream_url, "http://_wiki.my_net:80", "", id="a name with underscores"),
+        pytest.param(fields.upstream_url, "http://w-i--k.i:80", "", id="a name with dashes"),
+        pytest.param(fields.upstream_url, "http://10.0.12.7:9000", "", id="an upstream by its address"),
+        pytest.param(fields.upstream_url, "http://10.7:9000", "", id="a short address, judged when dialled"),
+        pytest.param(fields.upstream_url, "http://[fd00::1]:9000", "", id="an upstream by its IPv6 address"),
+        pytest.param(
+            fields.upstream_url, f"http://{'a' * 63}.b:80", "", id="the longest label of an upstream"
+        ),
+        pytest.param(
+            fields.upstream_url, f"http://{'a.' * 126}a:80", "", id="the longest name of an upstream"
+        ),
     ],
 )
 def test_a_good_value_is_used(check: Check, value: str, used: str) -> None:
@@ -121,6 +146,10 @@ FACTORY = "is not module:function"
 VARIABLE = "is not the name of an environment variable"
 TYPE = r"is not a media type such as at\+jwt"
 LISTEN = "is not address:port"
+SOCKET = "is not unix: and an absolute path, such as unix:/run/tunnelgate/gate.sock"
+UPSTREAM = r"^invalid upstream \(must be scheme://host:port\)$"
+NO_HOST = "^has no hostname or address between :// and the port$"
+NO_IPV6 = "^has no IPv6 address in its brackets$"
 
 
 @pytest.mark.parametrize(
@@ -136,12 +165,17 @@ LISTEN = "is not address:port"
         pytest.param(fields.hostname, "a" * 64, HOSTNAME, id="a label too long"),
         pytest.param(fields.hostname, ".".join(["a" * 63] * 4), HOSTNAME, id="a hostname too long"),
         pytest.param(fields.network, "10.0.0.1/8", "the network is 10.0.0.0/8", id="host bits"),
-        pytest.param(fields.network, "0.0.0.0/0", "allows every address", id="every IPv4 address"),
-        pytest.param(fields.network, "::/0", "allows every address", id="every IPv6 address"),
+        pytest.param(fields.network, "fe80::1%eth0", "has a zone", id="a network with a zone"),
         pytest.param(fields.network, "::ffff:10.0.0.0/104", "in IPv6 form", id="mapped addresses"),
         pytest.param(fields.network, "localhost", "is not a network", id="a name for a network"),
         pytest.param(fields.network, "", "is not a network", id="an empty network"),
         pytest.param(fields.network, "10.0.0.0/33", "is not a network", id="a prefix too long"),
+        pytest.param(fields.metadata_network, "10.0.0.1", "it need not be named", id="no metadata service"),
+        pytest.param(fields.metadata_network, "::/0", "allows every address", id="every metadata service"),
+        pytest.param(fields.metadata_network, "x", "is not a network", id="a name for a metadata service"),
+        pytest.param(fields.wrapped_network, "10.0.0.0/8", "does not carry", id="IPv4 in nothing"),
+        pytest.param(fields.wrapped_network, "::/0", "allows every address", id="everything that wraps"),
+        pytest.param(fields.wrapped_network, "x", "is not a network", id="a name for a translator"),
         pytest.param(fields.scope, "", SCOPE, id="an empty scope"),
         pytest.param(fields.scope, "docs read", SCOPE, id="two scopes in one"),
         pytest.param(fields.scope, 'docs"read', SCOPE, id="a quote in a scope"),
@@ -308,11 +342,80 @@ LISTEN = "is not address:port"
         pytest.param(fields.listen_address, "::1:8080", LISTEN, id="an IPv6 address without brackets"),
         pytest.param(fields.listen_address, "http://127.0.0.1:8080", LISTEN, id="a URL to listen on"),
         pytest.param(fields.listen_address, ":٨٠٨٠", LISTEN, id="digits of another script"),
+        pytest.param(fields.listen_address, "unix:", SOCKET, id="a Unix socket without a path"),
+        pytest.param(fields.listen_address, "unix:gate.sock", SOCKET, id="a Unix socket somewhere here"),
+        pytest.param(fields.listen_address, "unix:8080", SOCKET, id="a port of the host unix"),
+        pytest.param(fields.listen_address, "UNIX:/run/gate.sock", LISTEN, id="unix in capitals"),
+        pytest.param(fields.listen_address, "/run/gate.sock", LISTEN, id="a path alone"),
+        pytest.param(fields.upstream_url, "", UPSTREAM, id="no upstream"),
+        pytest.param(fields.upstream_url, "wiki.internal:9000", UPSTREAM, id="no scheme of an upstream"),
+        pytest.param(fields.upstream_url, "ftp://wiki:9000", UPSTREAM, id="another scheme of an upstream"),
+        pytest.param(fields.upstream_url, "HTTP://wiki:9000", UPSTREAM, id="a scheme in capitals of one"),
+        pytest.param(fields.upstream_url, "unix:/run/wiki.sock", UPSTREAM, id="a Unix socket as upstream"),
+        pytest.param(fields.upstream_url, "http://wiki", UPSTREAM, id="an upstream without a port"),
+        pytest.param(fields.upstream_url, "http://wiki:", UPSTREAM, id="an upstream with an empty port"),
+        pytest.param(fields.upstream_url, "http://wiki:0", UPSTREAM, id="port 0 of an upstream"),
+        pytest.param(fields.upstream_url, "http://wiki:080", UPSTREAM, id="a port with a leading zero"),
+        pytest.param(fields.upstream_url, "http://wiki:65536", UPSTREAM, id="a port too large of one"),
+        pytest.param(fields.upstream_url, "http://wiki:-1", UPSTREAM, id="a negative port of an upstream"),
+        pytest.param(fields.upstream_url, "http://wiki:http", UPSTREAM, id="a word for a port"),
+        pytest.param(fields.upstream_url, "http://wiki:٩٠٠٠", UPSTREAM, id="a port in another script"),
+        pytest.param(fields.upstream_url, "http://wiki:9000/", UPSTREAM, id="an upstream with a slash"),
+        pytest.param(fields.upstream_url, "http://wiki:9000/mcp", UPSTREAM, id="an upstream with a path"),
+        pytest.param(fields.upstream_url, "http://wiki:9000?a", UPSTREAM, id="an upstream with a query"),
+        pytest.param(fields.upstream_url, "http://wiki:9000#a", UPSTREAM, id="an upstream with a fragment"),
+        pytest.param(fields.upstream_url, "http://wiki:9000\n", UPSTREAM, id="an upstream with a newline"),
+        pytest.param(fields.upstream_url, "http://u:p@wiki:9000", UPSTREAM, id="an upstream with a password"),
+        pytest.param(fields.upstream_url, "http://u@wiki:9000", UPSTREAM, id="an upstream with a user"),
+        pytest.param(fields.upstream_url, "http://:9000", UPSTREAM, id="an upstream without a host"),
+        pytest.param(fields.upstream_url, "http://fd00::1:9000", UPSTREAM, id="IPv6 without brackets"),
+        pytest.param(fields.upstream_url, "http://[fd00::1%eth0]:9000", UPSTREAM, id="IPv6 with a zone"),
+        pytest.param(fields.upstream_url, "http://[fe80::1%25eth0]:9000", UPSTREAM, id="a zone as in URLs"),
+        pytest.param(fields.upstream_url, "http://[]:9000", UPSTREAM, id="nothing in brackets"),
+        pytest.param(fields.upstream_url, "http://[1::2::3]:9000", NO_IPV6, id="IPv6 that is none"),
+        pytest.param(fields.upstream_url, "http://[10.0.0.1]:9000", NO_IPV6, id="IPv4 in brackets"),
+        pytest.param(fields.upstream_url, "http://.:9000", NO_HOST, id="a dot for a host"),
+        pytest.param(fields.upstream_url, "http://-:9000", NO_HOST, id="a dash for a host"),
+        pytest.param(fields.upstream_url, "http://wiki..internal:9000", NO_HOST, id="an empty label"),
+        pytest.param(fields.upstream_url, "http://-wiki:9000", NO_HOST, id="a label that begins with a dash"),
+        pytest.param(fields.upstream_url, "http://wiki-:9000", NO_HOST, id="a label that ends with a dash"),
+        pytest.param(fields.upstream_url, "http://wíki:9000", NO_HOST, id="an upstream in Unicode"),
+        pytest.param(fields.upstream_url, "http://wi ki:9000", NO_HOST, id="a space in an upstream"),
+        pytest.param(fields.upstream_url, "http://wiki\n:9000", NO_HOST, id="a newline in an upstream"),
+        pytest.param(fields.upstream_url, "http://*.internal:9000", NO_HOST, id="a pattern of upstreams"),
+        pytest.param(
+            fields.upstream_url, f"http://{'a' * 64}:80", NO_HOST, id="an upstream's label too long"
+        ),
+        pytest.param(
+            fields.upstream_url, f"http://{'a.' * 126}ab:80", NO_HOST, id="an upstream's name too long"
+        ),
+        *(
+            pytest.param(
+                fields.upstream_url,
+                f"http://wiki:{port}",
+                f"^is the port of {service}, which is never sent a request$",
+                id=f"the port of {service}",
+            )
+            for port, service in ((22, "ssh"), (25, "smtp"), (6379, "redis"), (10250, "kubelet"))
+        ),
     ],
 )
 def test_a_bad_value_is_refused_with_the_end_of_a_sentence(check: Check, value: str, sentence: str) -> None:
     with pytest.raises(ValueError, match=sentence):
         check(value)
+
+
+@pytest.mark.parametrize(("text", "mode"), [("0660", 0o660), ("600", 0o600), ("0000", 0), ("777", 0o777)])
+def test_permissions_are_read_in_octal(text: str, mode: int) -> None:
+    assert fields.file_mode(text) == mode
+
+
+@pytest.mark.parametrize(
+    "value", [0o660, "0o660", "0880", "66", "00660", "1777", "", "0660\n", None, True, b"0660"]
+)
+def test_permissions_in_another_form_are_refused(value: object) -> None:
+    with pytest.raises(ValueError, match=r'^is not three octal digits in quotes, such as "0660"$'):
+        fields.file_mode(value)
 
 
 @pytest.mark.promise("closed-by-default")
@@ -377,11 +480,14 @@ TEXTS = st.text('aA1./:*@%?#[]-_~ "\\\n\0é٣\U0001f511', max_size=30)
 CHECKS: list[Callable[[Any], object]] = [
     fields.hostname,
     fields.network,
+    fields.metadata_network,
+    fields.wrapped_network,
     fields.scope,
     fields.name,
     fields.resource,
     fields.method,
     fields.url_path,
+    fields.upstream_url,
     fields.url,
     fields.endpoint_url,
     fields.variable,
@@ -391,12 +497,16 @@ CHECKS: list[Callable[[Any], object]] = [
     fields.algorithm,
     fields.factory,
     fields.listen_address,
+    fields.file_mode,
     fields.duration,
 ]
 
 
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
-@given(prefix=st.sampled_from(["", "https://", "http://[", "/", "10.", "docs:///{"]), text=TEXTS)
+@given(
+    prefix=st.sampled_from(["", "https://", "http://[", "http://a:8", "unix:", "/", "10.", "docs:///{"]),
+    text=TEXTS,
+)
 def test_no_text_makes_a_check_raise_anything_but_a_value_error(
     check: Callable[[Any], object], prefix: str, text: str
 ) -> None:

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tunnelgate import ConfigurationError, Policy
-from tunnelgate.configuration.sources import RESERVED, beside, read_environment, read_yaml
+from tunnelgate.configuration.sources import RESERVED, beside, in_full, read_environment, read_yaml
 
 
 @pytest.fixture
@@ -209,6 +209,45 @@ BELOW = Path("/etc/gate")
             },
             id="credentials of each route",
         ),
+        pytest.param(
+            {
+                "upstream": {
+                    "tls": {"ca_file": "ca.pem", "cert_file": "../gate.pem", "key_file": "/run/gate.key"}
+                }
+            },
+            {
+                "upstream": {
+                    "tls": {
+                        "ca_file": "/etc/gate/ca.pem",
+                        "cert_file": "/etc/gate/../gate.pem",
+                        "key_file": "/run/gate.key",
+                    }
+                }
+            },
+            id="certificates of upstreams",
+        ),
+        pytest.param(
+            {
+                "routes": {
+                    "docs": {"upstream": {"url": "a", "tls": {"ca_file": "ca.pem"}}},
+                    "wiki": {"upstream": {"tls": {"cert_file": "a.pem", "key_file": "/run/a.key"}}},
+                    "mail": {"upstream": "http://mail.internal:9000"},
+                }
+            },
+            {
+                "routes": {
+                    "docs": {"upstream": {"url": "a", "tls": {"ca_file": "/etc/gate/ca.pem"}}},
+                    "wiki": {"upstream": {"tls": {"cert_file": "/etc/gate/a.pem", "key_file": "/run/a.key"}}},
+                    "mail": {"upstream": "http://mail.internal:9000"},
+                }
+            },
+            id="certificates of the upstream of each route",
+        ),
+        pytest.param(
+            {"upstream": {"tls": ["ca_file"]}, "routes": {"a": {"upstream": {"tls": "ca_file"}}}},
+            None,
+            id="certificates of upstreams in a list and in a text",
+        ),
         pytest.param({"routes": {"docs": {"credentials": "a"}}}, None, id="credentials that are a text"),
         pytest.param({"routes": ["docs"], "tls": ["cert_file"]}, None, id="routes in a list"),
         pytest.param(
@@ -232,6 +271,35 @@ def test_files_are_looked_for_beside_the_file_that_names_them(
     before = repr(data)
 
     assert beside(BELOW, data) == (data if found is None else found)
+    assert repr(data) == before
+
+
+WIKI = "http://wiki.internal:9000"
+
+
+@pytest.mark.parametrize(
+    ("data", "written"),
+    [
+        pytest.param(
+            {"routes": {"wiki": {"upstream": WIKI, "tools": ["a"]}, "docs": {"mount": "a:b"}}},
+            {"routes": {"wiki": {"upstream": {"url": WIKI}, "tools": ["a"]}, "docs": {"mount": "a:b"}}},
+            id="a URL alone",
+        ),
+        pytest.param({"routes": {"wiki": {"upstream": {"url": WIKI}}}}, None, id="a mapping"),
+        pytest.param({"routes": {"wiki": {"upstream": None}}}, None, id="null"),
+        pytest.param({"routes": {"wiki": {"upstream": 7}}}, None, id="a number"),
+        pytest.param({"routes": {"wiki": WIKI, "docs": None}}, None, id="routes that are no mappings"),
+        pytest.param({"routes": ["wiki"]}, None, id="routes in a list"),
+        pytest.param({"upstream": WIKI}, None, id="the upstream of no route"),
+        pytest.param({}, None, id="no routes"),
+    ],
+)
+def test_an_upstream_that_is_a_url_alone_is_written_in_full(
+    data: dict[str, Any], written: dict[str, Any] | None
+) -> None:
+    before = repr(data)
+
+    assert in_full(data) == (data if written is None else written)
     assert repr(data) == before
 
 
@@ -336,6 +404,69 @@ def over(environment: Mapping[str, str], **data: Any) -> dict[str, Any]:
                 },
             },
             id="proofs, certificates and credentials",
+        ),
+        pytest.param(
+            {
+                "TUNNELGATE_UPSTREAM__ALLOWED_IPS": '["192.0.2.0/24"]',
+                "TUNNELGATE_UPSTREAM__TLS__CA_FILE": "ca.pem",
+                "TUNNELGATE_CLIENTS__ADDRESS_FROM": "forwarded",
+                "TUNNELGATE_CLIENTS__TRUSTED_PROXIES": '["127.0.0.1"]',
+                "TUNNELGATE_SOCKET_MODE": "0660",
+                "TUNNELGATE_OAUTH__ALLOWED_IPS": '["10.0.0.0/8"]',
+            },
+            {"upstream": {"allowed_ips": ["10.0.0.0/8"], "tls": {"include_system_cas": True}}},
+            {
+                "upstream": {
+                    "allowed_ips": ["192.0.2.0/24"],
+                    "tls": {"include_system_cas": True, "ca_file": "ca.pem"},
+                },
+                "clients": {"address_from": "forwarded", "trusted_proxies": ["127.0.0.1"]},
+                "socket_mode": "0660",
+                "oauth": {"allowed_ips": ["10.0.0.0/8"]},
+            },
+            id="addresses on both sides",
+        ),
+        pytest.param(
+            {
+                "TUNNELGATE_ROUTES__WIKI__UPSTREAM__URL": "http://other.internal:9000",
+                "TUNNELGATE_ROUTES__WIKI__UPSTREAM__MAX_CALLS": "5",
+                "TUNNELGATE_ROUTES__WIKI__UPSTREAM__TLS__CERT_FILE": "a.pem",
+            },
+            {"routes": {"wiki": {"upstream": {"url": WIKI, "allowed_ips": ["10.1.0.0/16"]}}}},
+            {
+                "routes": {
+                    "wiki": {
+                        "upstream": {
+                            "url": "http://other.internal:9000",
+                            "allowed_ips": ["10.1.0.0/16"],
+                            "max_calls": "5",
+                            "tls": {"cert_file": "a.pem"},
+                        }
+                    }
+                }
+            },
+            id="values of an upstream",
+        ),
+        pytest.param(
+            {"TUNNELGATE_ROUTES__WIKI__UPSTREAM": "http://other.internal:9000"},
+            {"routes": {"wiki": {"upstream": {"url": WIKI, "allowed_ips": ["10.1.0.0/16"]}}}},
+            {
+                "routes": {
+                    "wiki": {
+                        "upstream": {"url": "http://other.internal:9000", "allowed_ips": ["10.1.0.0/16"]}
+                    }
+                }
+            },
+            id="another URL of an upstream, which takes nothing else away",
+        ),
+        pytest.param(
+            {
+                "TUNNELGATE_ROUTES__WIKI__UPSTREAM": WIKI,
+                "TUNNELGATE_ROUTES__WIKI__UPSTREAM__MAX_CALLS": "5",
+            },
+            {},
+            {"routes": {"wiki": {"upstream": {"url": WIKI, "max_calls": "5"}}}},
+            id="an upstream, and more of it",
         ),
         pytest.param(
             {"TUNNELGATE_CLIENTS": '{"allowed_ips": ["::1"]}'},

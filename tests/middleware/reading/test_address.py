@@ -1,12 +1,12 @@
 from contextlib import suppress
-from ipaddress import IPv4Address, IPv6Address, ip_network
+from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_network
 
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from tunnelgate import Reason
-from tunnelgate.reading.address import Address, read_address, read_network
+from tunnelgate.reading.address import Address, WideNetwork, read_address, read_network
 from tunnelgate.reading.fault import Fault
 
 
@@ -103,22 +103,49 @@ def test_a_mapped_address_is_its_ipv4_address(address: IPv4Address) -> None:
     [
         pytest.param("10.0.0.0/8", "10.0.0.0/8", id="IPv4"),
         pytest.param("10.0.0.0/255.0.0.0", "10.0.0.0/8", id="IPv4 with a mask"),
-        pytest.param("0.0.0.0/1", "0.0.0.0/1", id="half of IPv4"),
+        pytest.param("240.0.0.0/4", "240.0.0.0/4", id="as much of IPv4 as needs no word"),
         pytest.param("192.0.2.7", "192.0.2.7/32", id="one IPv4 address"),
         pytest.param("192.0.2.7/32", "192.0.2.7/32", id="a network of one"),
-        pytest.param("fc00::/7", "fc00::/7", id="IPv6"),
+        pytest.param("2001:db8::/32", "2001:db8::/32", id="IPv6"),
+        pytest.param("fc00::/7", "fc00::/7", id="as much of IPv6 as needs no word"),
         pytest.param("::1", "::1/128", id="one IPv6 address"),
-        pytest.param("8000::/1", "8000::/1", id="half of IPv6"),
         pytest.param("::/95", "::/95", id="more than the mapped addresses"),
         pytest.param("::fffe:0:0/96", "::fffe:0:0/96", id="beside the mapped addresses"),
     ],
 )
 def test_a_network_is_read_as_it_is_written(text: str, network: str) -> None:
     assert read_network(text) == ip_network(network)
+    assert read_network(text, wide=True) == ip_network(network)
+
+
+WIDER_4 = "is wider than /4; list the networks that are meant"
+WIDER_6 = "is wider than /7; list the networks that are meant"
+EVERY = "allows every address; list the networks that are meant"
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        pytest.param("0.0.0.0/0", EVERY, id="all of IPv4"),
+        pytest.param("0.0.0.0/0.0.0.0", EVERY, id="all of IPv4 with a mask"),
+        pytest.param("::/0", EVERY, id="all of IPv6"),
+        pytest.param("0:0::/0", EVERY, id="all of IPv6 in another spelling"),
+        pytest.param("128.0.0.0/1", WIDER_4, id="half of IPv4"),
+        pytest.param("224.0.0.0/3", WIDER_4, id="one bit wider than IPv4 may be"),
+        pytest.param("8000::/1", WIDER_6, id="half of IPv6"),
+        pytest.param("2000::/3", WIDER_6, id="all global unicast addresses"),
+        pytest.param("fc00::/6", WIDER_6, id="one bit wider than IPv6 may be"),
+    ],
+)
+def test_a_wide_network_is_read_only_where_it_is_meant(text: str, sentence: str) -> None:
+    with pytest.raises(WideNetwork) as caught:
+        read_network(text)
+
+    assert str(caught.value) == sentence
+    assert read_network(text, wide=True) == ip_network(text)
 
 
 NO_NETWORK = "^is not a network such as 10.0.0.0/8, nor an address$"
-ALL = "^allows every address; list the networks that are meant$"
 MAPPED = "^writes IPv4 addresses in IPv6 form; write the IPv4 network$"
 
 
@@ -139,9 +166,8 @@ MAPPED = "^writes IPv4 addresses in IPv6 form; write the IPv4 network$"
         pytest.param("010.0.0.0/8", NO_NETWORK, id="a leading zero"),
         pytest.param("10.0.0.0 /8", NO_NETWORK, id="a space"),
         pytest.param("10.1.2.3/8", "^has bits set behind .* is 10.0.0.0/8$", id="IPv4 bits behind"),
+        pytest.param("1.2.3.4/0", "^has bits set behind .* is 0.0.0.0/0$", id="bits behind no prefix at all"),
         pytest.param("fc00::1/7", "^has bits set behind .* is fc00::/7$", id="IPv6 bits behind"),
-        pytest.param("0.0.0.0/0", ALL, id="all of IPv4"),
-        pytest.param("::/0", ALL, id="all of IPv6"),
         pytest.param("::ffff:0:0/96", MAPPED, id="all mapped addresses"),
         pytest.param("::ffff:10.0.0.0/104", MAPPED, id="some mapped addresses"),
         pytest.param("::ffff:10.0.0.1", MAPPED, id="one mapped address"),
@@ -150,17 +176,31 @@ MAPPED = "^writes IPv4 addresses in IPv6 form; write the IPv4 network$"
     ],
 )
 def test_what_is_no_plain_network_is_refused_with_a_sentence(text: str, sentence: str) -> None:
-    with pytest.raises(ValueError, match=sentence):
-        read_network(text)
+    for wide in (False, True):
+        with pytest.raises(ValueError, match=sentence):
+            read_network(text, wide=wide)
 
 
 @given(st.text(st.characters()) | st.text("0123456789abcdf:.%/"))
 def test_no_text_for_a_network_raises_anything_but_a_value_error(text: str) -> None:
     with suppress(ValueError):
-        network = read_network(text)
+        network = read_network(text, wide=True)
 
+        assert read_network(str(network), wide=True) == network
+
+
+@given(st.ip_addresses(), st.integers(0, 128))
+def test_a_network_is_wide_by_how_many_addresses_it_holds(address: Address, prefix: int) -> None:
+    network = ip_network(f"{address}/{min(prefix, address.max_prefixlen)}", strict=False)
+    assume(not isinstance(network, IPv6Network) or not network.subnet_of(IPv6Network("::ffff:0:0/96")))
+    is_wide = network.num_addresses > (2**28 if network.version == 4 else 2**121)
+
+    if is_wide:
+        with pytest.raises(WideNetwork):
+            read_network(str(network))
+    else:
         assert read_network(str(network)) == network
-        assert network.prefixlen > 0
+    assert read_network(str(network), wide=True) == network
 
 
 @given(st.ip_addresses(), st.integers(0, 128))

@@ -53,8 +53,12 @@ def test_a_field_that_a_layer_reads_is_found_once_and_named_when_it_stands_twice
         pytest.param(
             [(b"mcp_name", b"x"), (b"mcp-name", b"y")], [b"mcp_name"], id="beside the one it looks like"
         ),
-        pytest.param([(b"x_forwarded_for", b"x")], [], id="of a field that nobody reads"),
-        pytest.param([(b"x-forwarded-for", b"x")], [], id="a field that nobody reads"),
+        pytest.param([(b"cf_connecting_ip", b"x")], [b"cf_connecting_ip"], id="the address of a client"),
+        pytest.param(
+            [(b"x_forwarded_for", b"x")], [b"x_forwarded_for"], id="of a field that may be repeated"
+        ),
+        pytest.param([(b"x-forwarded-for", b"x")], [], id="a field that may be repeated"),
+        pytest.param([(b"x_real_ip", b"x")], [], id="of a field that nobody reads"),
         pytest.param([(b"_host", b"x")], [], id="an underscore more"),
         pytest.param([(b"mcp-name", b"a_b")], [], id="an underscore in a value"),
     ],

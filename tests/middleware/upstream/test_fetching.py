@@ -1,3 +1,4 @@
+import asyncio
 import contextlib
 import gzip
 import re
@@ -8,15 +9,26 @@ import tracemalloc
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.support.asgi import Spy
+from tests.support.certificates import Authority
+from tests.support.fetching import fetch_within
+from tests.support.fetching import loopback_fetch as fetch
+from tests.support.resolving import Names
+from tests.support.servers import serve
 from tunnelgate.fetching import Fetched
-from tunnelgate_app import fetch as module
-from tunnelgate_app.fetch import MAX_DOCUMENT, fetch
+from tunnelgate.upstream.addresses import AddressRules
+from tunnelgate.upstream.dialling import Dialler
+from tunnelgate.upstream.fetching import MAX_DOCUMENT, GuardedFetch
+from tunnelgate.upstream.tls import ClientTlsFiles, open_client_tls
+from tunnelgate_app.server import TlsFiles, open_tls
 
 LIMIT = 10  # seconds that anything here may take
+ENCODED = "^an encoded document, which was not asked for$"
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
 
 
@@ -201,7 +213,7 @@ async def test_a_form_is_posted(form: dict[str, str], sent: bytes) -> None:
     assert head.startswith(b"POST /jwks?a=b HTTP/1.1\r\n")
     assert fields[b"accept"] == b"application/json"
     assert fields[b"content-length"] == b"%d" % len(sent)
-    assert fields.get(b"content-type") == (b"application/x-www-form-urlencoded" if form else None)
+    assert fields[b"content-type"] == b"application/x-www-form-urlencoded"
     assert body == sent
 
 
@@ -313,18 +325,44 @@ async def test_whatever_else_comes_back_is_an_oserror(answer: bytes, sentence: s
 
 @pytest.mark.promise("bounded")
 @pytest.mark.anyio
-async def test_a_body_that_unpacks_to_more_than_the_limit_is_never_held_whole() -> None:
+async def test_a_body_that_would_unpack_to_more_than_the_limit_is_not_unpacked() -> None:
     bomb = gzip.compress(bytes(100 * MAX_DOCUMENT))
     with answering(whole(bomb, b"Content-Encoding: gzip\r\n")) as issuer:
         tracemalloc.start()
         try:
-            with pytest.raises(OSError, match=f"^more than {MAX_DOCUMENT} octets$"):
+            with pytest.raises(OSError, match=ENCODED):
                 await fetch(issuer.url)
             _, peak = tracemalloc.get_traced_memory()
         finally:
             tracemalloc.stop()
 
     assert peak < 20 * MAX_DOCUMENT
+
+
+@pytest.mark.parametrize(
+    "codings",
+    [
+        pytest.param(b"Content-Encoding: gzip\r\n", id="a coding"),
+        pytest.param(b"Content-Encoding: GZIP\r\n", id="in capitals"),
+        pytest.param(b"Content-Encoding: x-unknown\r\n", id="one that nobody knows"),
+        pytest.param(b"Content-Encoding: gzip, identity\r\n", id="two in a line"),
+        pytest.param(b"Content-Encoding: identity\r\nContent-Encoding: gzip\r\n", id="after no coding"),
+        pytest.param(b"Content-Encoding: gzip\r\nContent-Encoding: identity\r\n", id="before no coding"),
+    ],
+)
+@pytest.mark.anyio
+async def test_an_encoded_document_is_refused(codings: bytes) -> None:
+    with answering(whole(b"{}", codings)) as issuer, pytest.raises(OSError, match=ENCODED):
+        await fetch(issuer.url)
+
+    assert _fields(issuer.requests[0].partition(b"\r\n\r\n")[0])[b"accept-encoding"] == b"identity"
+
+
+@pytest.mark.parametrize("coding", [b"Content-Encoding: identity\r\n", b"Content-Encoding: Identity\r\n"])
+@pytest.mark.anyio
+async def test_a_document_that_is_said_not_to_be_encoded_is_taken(coding: bytes) -> None:
+    with answering(whole(b"{}", coding)) as issuer:
+        assert (await fetch(issuer.url)).body == b"{}"
 
 
 @pytest.mark.parametrize(
@@ -354,6 +392,7 @@ async def test_what_is_no_http_is_an_oserror_that_does_not_repeat_it(answer: byt
 
 @pytest.mark.parametrize("form", [None, {"token": "t"}], ids=["of GET", "of POST"])
 @pytest.mark.parametrize("status", [300, 301, 302, 303, 307, 308])
+@pytest.mark.promise("sent-once")
 @pytest.mark.anyio
 async def test_a_redirect_is_not_followed(status: int, form: dict[str, str] | None) -> None:
     with answering(whole(b"elsewhere")) as elsewhere:
@@ -366,6 +405,7 @@ async def test_a_redirect_is_not_followed(status: int, form: dict[str, str] | No
     assert len(issuer.requests) == 1
 
 
+@pytest.mark.promise("sent-once")
 @pytest.mark.anyio
 async def test_proxies_of_the_environment_are_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
     with answering(whole(b"by the proxy")) as proxy, answering(whole(b"itself")) as issuer:
@@ -415,20 +455,24 @@ def _sends_an_octet_now_and_then(connection: socket.socket, is_over: threading.E
 @pytest.mark.promise("bounded")
 @pytest.mark.anyio
 async def test_an_issuer_is_not_waited_for_longer_than_the_limit(
-    answer: Answer, form: dict[str, str] | None, monkeypatch: pytest.MonkeyPatch
+    answer: Answer, form: dict[str, str] | None
 ) -> None:
-    monkeypatch.setattr(module, "TIMEOUT", 0.2)
     with answering(answer) as issuer, pytest.raises(OSError, match=r"^no whole answer within 0\.2 seconds$"):
-        await fetch(issuer.url, form=form)
+        await fetch_within(0.2)(issuer.url, form=form)
 
 
 @pytest.mark.parametrize(
     "url",
     [
         pytest.param("http://127.0.0.1:1/jwks", id="a port that nobody listens on"),
+        pytest.param("http://127.0.0.1:22/jwks", id="a port that is never asked"),
         pytest.param("http://127.0.0.1:99999/jwks", id="a port that there cannot be"),
         pytest.param("http://127.0.0.1:port/jwks", id="a port that is no number"),
         pytest.param("http:///jwks", id="no host"),
+        pytest.param("http://[::1/jwks", id="half an address"),
+        pytest.param("http://issuer\0.example/jwks", id="a host with a zero octet"),
+        pytest.param("http://\u00fc\ud800.example/jwks", id="a host with half a character"),
+        pytest.param("http://nobody.invalid/jwks", id="a name that does not exist"),
         pytest.param("ftp://127.0.0.1/jwks", id="another scheme"),
         pytest.param("jwks", id="no URL"),
     ],
@@ -437,3 +481,152 @@ async def test_an_issuer_is_not_waited_for_longer_than_the_limit(
 async def test_an_issuer_that_cannot_be_reached_is_an_oserror(url: str) -> None:
     with pytest.raises(OSError, match=r"."):
         await fetch(url)
+
+
+@pytest.mark.parametrize("scheme", ["ftp", "ws", "file", "httpx", ""])
+@pytest.mark.anyio
+async def test_a_url_of_another_scheme_is_not_asked(scheme: str) -> None:
+    with answering(whole(b"{}")) as issuer:
+        with pytest.raises(OSError, match=r"."):
+            await fetch(issuer.url.replace("http", scheme, 1))
+
+        assert issuer.requests == []
+
+
+@pytest.mark.parametrize(
+    ("written", "asked"),
+    [
+        pytest.param("/a/b", b"/a/b", id="a path"),
+        pytest.param("", b"/", id="no path"),
+        pytest.param("?a=b", b"/?a=b", id="no path and a query"),
+        pytest.param("/%2e%2E/%41", b"/%2e%2E/%41", id="escapes, as they are written"),
+        pytest.param("/a?b=%26&c=d/e?f", b"/a?b=%26&c=d/e?f", id="a query with escapes"),
+        pytest.param("/a b?c d", b"/a%20b?c%20d", id="spaces"),
+        pytest.param("/\u00e9?\u00e9", b"/%C3%A9?%C3%A9", id="Unicode"),
+        pytest.param("/a#b", b"/a", id="a fragment, which is nobody else's business"),
+        pytest.param('/"<>\\^`{|}', b"/%22%3C%3E%5C%5E%60%7B%7C%7D", id="what no URL has"),
+        pytest.param("/a\0b", b"/a%00b", id="a zero octet"),
+        pytest.param("/a\r\nX-A: b", b"/aX-A:%20b", id="a second line"),
+    ],
+)
+@pytest.mark.anyio
+async def test_what_is_asked_for_is_one_line_of_ascii(written: str, asked: bytes) -> None:
+    with answering(whole(b"{}")) as issuer:
+        await fetch(issuer.url.removesuffix("/jwks") + written)
+
+    head, _, _ = issuer.requests[0].partition(b"\r\n\r\n")
+    assert head.startswith(b"GET " + asked + b" HTTP/1.1\r\n")
+    assert _fields(head) == {
+        b"host": b"127.0.0.1:%d" % issuer.port,
+        b"accept": b"application/json",
+        b"accept-encoding": b"identity",
+        b"connection": b"close",
+        b"user-agent": b"tunnelgate",
+    }
+
+
+NAME = "login.example.com"
+
+
+def guarded(names: Names, authority: Authority, folder: Path, *allowed: str) -> GuardedFetch:
+    """Return a client that believes one authority and goes to these networks."""
+    tls = open_client_tls(ClientTlsFiles(ca_file=authority.write(folder, "authority")))
+    return GuardedFetch(Dialler(AddressRules(allowed or None), resolve=names), tls)
+
+
+@pytest.mark.promise("checked-is-dialled")
+@pytest.mark.parametrize(
+    ("addresses", "allowed"),
+    [
+        pytest.param(["127.0.0.1"], [], id="this machine, which nobody named"),
+        pytest.param(["::ffff:127.0.0.1"], [], id="this machine in another form"),
+        pytest.param(["127.0.0.1", "169.254.169.254"], ["127.0.0.1"], id="one good address of two"),
+        pytest.param(["169.254.169.254", "127.0.0.1"], ["127.0.0.1"], id="one good address at the end"),
+        pytest.param(["127.0.0.1"], ["10.0.0.0/8"], id="an address outside of what is allowed"),
+    ],
+)
+@pytest.mark.anyio
+async def test_an_issuer_is_asked_only_where_all_of_its_addresses_may_be_dialled(
+    addresses: list[str], allowed: list[str], tmp_path: Path
+) -> None:
+    names = Names({NAME: addresses})
+    with answering(whole(b"{}")) as issuer:
+        fetching = guarded(names, Authority("A"), tmp_path, *allowed)
+        with pytest.raises(OSError, match=f"^{NAME}: "):
+            await fetching(f"http://{NAME}:{issuer.port}/jwks")
+
+        assert issuer.requests == []
+
+    assert names.asked == [NAME]
+
+
+@pytest.mark.anyio
+async def test_an_issuer_is_asked_by_its_name_at_a_checked_address(tmp_path: Path) -> None:
+    names = Names({NAME: ["127.0.0.1"]})
+    with answering(whole(b"{}")) as issuer:
+        answer = await guarded(names, Authority("A"), tmp_path, "127.0.0.1")(
+            f"http://{NAME}:{issuer.port}/jwks"
+        )
+
+    assert answer == Fetched(200, "application/json", b"{}")
+    assert _fields(issuer.requests[0].partition(b"\r\n\r\n")[0])[b"host"] == b"%b:%d" % (
+        NAME.encode(),
+        issuer.port,
+    )
+
+
+@pytest.mark.parametrize(
+    ("believes", "certified", "sentence"),
+    [
+        pytest.param(True, NAME, None, id="that is believed"),
+        pytest.param(False, NAME, "TLS: the certificate is not accepted: ", id="of another authority"),
+        pytest.param(
+            True, "evil.example.com", "TLS: the certificate is not accepted: ", id="of another name"
+        ),
+    ],
+)
+@pytest.mark.anyio
+async def test_an_issuer_shows_a_certificate(
+    believes: bool,  # noqa: FBT001
+    certified: str,
+    sentence: str | None,
+    tmp_path: Path,
+) -> None:
+    authority, spy = Authority("A"), Spy(b"{}")
+    cert_file, key_file = authority.issue_for_server(certified).write(tmp_path, "server")
+    believed = authority if believes else Authority("A")
+    with serve(spy, tls=open_tls(TlsFiles(cert_file, key_file))) as port:
+        fetching = guarded(Names({NAME: ["127.0.0.1"]}), believed, tmp_path, "127.0.0.1")
+        if sentence is None:
+            answer = await fetching(f"https://{NAME}:{port}/jwks", form={"token": "t"})
+
+            assert answer == Fetched(200, "application/json", b"{}")
+            assert spy.bodies == [b"token=t"]
+        else:
+            with pytest.raises(OSError, match=sentence):
+                await fetching(f"https://{NAME}:{port}/jwks", form={"token": "secret"})
+
+            assert spy.scopes == []
+
+
+@pytest.mark.anyio
+async def test_who_gives_up_leaves_no_connection_behind() -> None:
+    is_asked, has_ended = threading.Event(), threading.Event()
+
+    def wait_for_the_end(connection: socket.socket, is_over: threading.Event) -> None:
+        is_asked.set()
+        try:
+            ended = connection.recv(1) == b""
+        except ConnectionResetError:
+            ended = True
+        if ended:
+            has_ended.set()
+
+    with answering(wait_for_the_end) as issuer:
+        asking = asyncio.create_task(fetch(issuer.url))
+        assert await asyncio.to_thread(is_asked.wait, LIMIT)
+        asking.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await asking
+
+        assert await asyncio.to_thread(has_ended.wait, LIMIT)

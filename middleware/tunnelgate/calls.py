@@ -1,0 +1,129 @@
+"""Calls: the requests that are under way, each of which can be ended from outside.
+
+A client of the legacy era takes a request back with ``notifications/cancelled``, which says the
+session and the id. A gate that stops ends what would go on for ever at once, and all the rest when
+its time is over.
+
+Specification: https://modelcontextprotocol.io/specification/2025-11-25/basic/utilities/cancellation
+"""
+
+import asyncio
+from collections.abc import Hashable
+from types import TracebackType
+from typing import Self
+
+from tunnelgate.asgi import ASGIApp, Receive, Scope, Send
+from tunnelgate.errors import UpstreamFailed
+from tunnelgate.verdict import Reason
+
+# For a server that answers what was cancelled, and so ends it by itself.
+CANCELLED_AFTER = 0.1  # seconds
+
+
+class Call:
+    """One request while an application works on it: an asynchronous context manager.
+
+    ``key`` is what the client could take it back by, where it could. ``is_stream`` says that it goes
+    on until somebody ends it. Raises :class:`~tunnelgate.errors.UpstreamFailed` out of its block
+    when it is ended for a reason.
+    """
+
+    def __init__(self, calls: "Calls", *, key: Hashable = None, is_stream: bool = False) -> None:
+        self.key = key
+        self.is_stream = is_stream
+        self._calls = calls
+        self._limit = asyncio.timeout(None)
+        self._is_ended = False
+        self._reason: Reason | None = None
+
+    def end(self, reason: Reason | None = None) -> None:
+        """Cancel whatever works on the request; without a ``reason`` nobody hears why."""
+        if self._is_ended or self._limit.expired():
+            return
+        self._is_ended = True
+        self._reason = reason
+        self._limit.reschedule(asyncio.get_running_loop().time())
+
+    async def __aenter__(self) -> Self:
+        """Begin."""
+        await self._limit.__aenter__()
+        self._calls.add(self)
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> bool:
+        """End."""
+        self._calls.remove(self)
+        self._is_ended = True
+        is_over = False
+        try:
+            await self._limit.__aexit__(kind, error, traceback)
+        except TimeoutError:
+            is_over = True
+        is_cancelled_elsewhere = not is_over and isinstance(error, asyncio.CancelledError)
+        if self._reason is not None and not is_cancelled_elsewhere:
+            raise UpstreamFailed(self._reason) from error
+        return is_over
+
+
+class Calls:
+    """All calls of a gate."""
+
+    def __init__(self) -> None:
+        self._calls: dict[Call, None] = {}
+        self._by_key: dict[Hashable, Call] = {}
+        self._is_stopping = False
+
+    def __len__(self) -> int:
+        return len(self._calls)
+
+    def add(self, call: Call) -> None:
+        """Take note of a call that begins; one that would not end begins no more once the gate stops."""
+        self._calls[call] = None
+        if call.key is not None:
+            self._by_key[call.key] = call
+        if self._is_stopping and call.is_stream:
+            call.end(Reason.GATE_STOPPING)
+
+    def remove(self, call: Call) -> None:
+        """Take note of a call that has ended."""
+        self._calls.pop(call, None)
+        if call.key is not None and self._by_key.get(call.key) is call:
+            del self._by_key[call.key]
+
+    def cancel(self, key: Hashable) -> None:
+        """End the call that a client takes back, after giving its server time to end it by itself."""
+        call = self._by_key.get(key)
+        if call is not None:
+            asyncio.get_running_loop().call_later(CANCELLED_AFTER, call.end, Reason.CALL_CANCELLED)
+
+    def stop(self, seconds: float) -> None:
+        """End all streams now, and after ``seconds`` what is still under way."""
+        self._is_stopping = True
+        for call in list(self._calls):
+            if call.is_stream:
+                call.end(Reason.GATE_STOPPING)
+        asyncio.get_running_loop().call_later(seconds, self._end_all)
+
+    def _end_all(self) -> None:
+        for call in list(self._calls):
+            call.end(Reason.GATE_STOPPING)
+
+
+class Ending:
+    """Ends whatever an application works on when the gate stops; around what is not MCP."""
+
+    def __init__(self, app: ASGIApp, calls: Calls) -> None:
+        self.app = app
+        self.calls = calls
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one ASGI connection."""
+        if scope["type"] == "lifespan":
+            return await self.app(scope, receive, send)
+        async with Call(self.calls):
+            return await self.app(scope, receive, send)

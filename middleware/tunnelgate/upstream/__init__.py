@@ -1,0 +1,1 @@
+"""Upstreams: remote MCP servers behind the gate, and the one HTTP client that it uses."""
