@@ -28,8 +28,8 @@ from tunnelgate.verdict import Reason
 logger = logging.getLogger("tunnelgate")
 
 _AT_ONCE = 8 * 1024  # octets of a stream that are judged before others get their turn
-_LAST_SECONDS = 5.0  # in which a client takes what it is told of a failure
 DEFAULT_MAX_ANSWER = 8 * 1024 * 1024
+LAST_SECONDS = 5.0  # in which a client takes what it is told of a failure
 
 # What a server says to the gate, not to the client: it has not heard of the client's token.
 _NOT_THE_CLIENTS = frozenset({401, 403, 407})
@@ -132,7 +132,7 @@ class AnswerGuard:
         if self._exchange.is_refused or self._state is _State.DONE:
             return
         with suppress(TimeoutError):  # who does not read is told nothing, and holds nothing up
-            async with asyncio.timeout(_LAST_SECONDS):
+            async with asyncio.timeout(LAST_SECONDS):
                 if self._state is _State.STREAM and self._rules.is_answered:
                     await self._continue(b"", more=False)  # what lacks is nothing that anybody waits for
                     return

@@ -77,16 +77,17 @@ class Calls:
         self._calls: dict[Call, None] = {}
         self._by_key: dict[Hashable, Call] = {}
         self._is_stopping = False
+        self._is_over = False
 
     def __len__(self) -> int:
         return len(self._calls)
 
     def add(self, call: Call) -> None:
-        """Take note of a call that begins; one that would not end begins no more once the gate stops."""
+        """Take note of a call that begins; none begins once the gate has stopped."""
         self._calls[call] = None
         if call.key is not None:
             self._by_key[call.key] = call
-        if self._is_stopping and call.is_stream:
+        if self._is_over or (self._is_stopping and call.is_stream):
             call.end(Reason.GATE_STOPPING)
 
     def remove(self, call: Call) -> None:
@@ -110,6 +111,7 @@ class Calls:
         asyncio.get_running_loop().call_later(seconds, self._end_all)
 
     def _end_all(self) -> None:
+        self._is_over = True
         for call in list(self._calls):
             call.end(Reason.GATE_STOPPING)
 

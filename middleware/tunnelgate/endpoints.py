@@ -49,7 +49,7 @@ class ReadOnly(Layer):
         """Return whether the method only reads."""
         if exchange.head.method in ("GET", "HEAD", "OPTIONS"):
             return Allow()
-        return Deny(Reason.HTTP_METHOD_NOT_ALLOWED, exchange.head.method[:20])
+        return Deny(Reason.PATH_IS_READ_ONLY, exchange.head.method[:20])
 
 
 def _path_of(scope: Scope) -> str:

@@ -87,6 +87,7 @@ ANSWERS: Mapping[Reason, Answer] = {
     Reason.WEBSOCKET_NOT_ALLOWED: Answer(403, "websocket_not_allowed"),
     Reason.HOST_UNKNOWN: Answer(403, "host_not_allowed"),
     Reason.PATH_NOT_SERVED: Answer(404, "not_found"),
+    Reason.PATH_IS_READ_ONLY: Answer(405, "method_not_allowed", headers=((b"allow", b"GET, HEAD, OPTIONS"),)),
     Reason.CLIENT_ADDRESS_UNREADABLE: _BAD_REQUEST,
     Reason.CLIENT_NOT_ALLOWED: Answer(403, "client_not_allowed"),
     Reason.ORIGIN_NOT_ALLOWED: Answer(403, "origin_not_allowed"),

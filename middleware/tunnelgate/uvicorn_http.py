@@ -45,20 +45,19 @@ class _Timed(TlsExtension):
     transport: asyncio.Transport
     flow: FlowControl
     _deadline: asyncio.TimerHandle | None = None
-    _next_look: asyncio.TimerHandle | None = None
+    _next_look: asyncio.TimerHandle
     _untaken = 0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin a connection, on which a request is expected soon."""
+        self._look_later()
         super().connection_made(transport)
         self._expect_within(HEAD_SECONDS)
-        self._look_what_is_taken()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """End a connection."""
         self._expect_within(None)
-        if self._next_look is not None:
-            self._next_look.cancel()
+        self._next_look.cancel()
         super().connection_lost(exc)
 
     def resume_writing(self) -> None:
@@ -73,6 +72,9 @@ class _Timed(TlsExtension):
         if 0 < self._untaken <= untaken:
             self.transport.abort()
         self._untaken = untaken
+        self._look_later()
+
+    def _look_later(self) -> None:
         self._next_look = self.loop.call_later(TAKE_SECONDS, self._look_what_is_taken)
 
     def _expect_within(self, seconds: float | None) -> None:
@@ -163,7 +165,7 @@ class StrictHttpToolsProtocol(_Timed, HttpToolsProtocol):
         octets = sum(len(cycle.body) for cycle, _ in self.pipeline)
         if octets > MAX_AHEAD or len(self.pipeline) > MAX_REQUESTS_AHEAD:
             self.transport.abort()
-        elif self.pipeline and not self.transport.is_closing():
+        elif self.pipeline:
             self.flow.resume_reading()
 
     def send_400_response(self, msg: str) -> None:
@@ -196,15 +198,14 @@ class TimedH11Protocol(_Timed, H11Protocol):
             self._expect_the_rest()
 
     def handle_events(self) -> None:
-        """Take what has been parsed, and read on behind it."""
+        """Take what has been parsed, and read on behind it, or nobody would see the client go away."""
         super().handle_events()
         cycle = cast("H11Cycle | None", self.cycle)
         if cycle is None or cycle.more_body or cycle.response_complete:
             return
-        # Who does not read does not see that the client goes away.
         if len(self.conn.trailing_data[0]) > MAX_AHEAD:
             self.transport.abort()
-        elif not self.transport.is_closing():
+        else:
             self.flow.resume_reading()
 
     def send_400_response(self, msg: str) -> None:

@@ -39,6 +39,7 @@ class Reason(StrEnum):
     # Where it goes and where it comes from
     HOST_UNKNOWN = "host-unknown"
     PATH_NOT_SERVED = "path-not-served"
+    PATH_IS_READ_ONLY = "path-is-read-only"
     CLIENT_ADDRESS_UNREADABLE = "client-address-unreadable"
     CLIENT_NOT_ALLOWED = "client-not-allowed"
     ORIGIN_NOT_ALLOWED = "origin-not-allowed"

@@ -316,7 +316,7 @@ def test_a_server_that_speaks_mcp_on_every_path_is_not_asked_for_anything_where_
             reasons = {record["reason"] for record in front.records.all}
 
     assert refused == [(405, {"error": "method_not_allowed"})] * 20
-    assert reasons == {"http-method-not-allowed"}
+    assert reasons == {"path-is-read-only"}
     assert (server.heard, server.links) == ([], [])
 
 

@@ -1185,7 +1185,7 @@ NOTIFICATION = b'{"jsonrpc":"2.0","method":"notifications/initialized"}'
 async def test_who_takes_no_word_of_a_failure_is_not_waited_for(
     body: bytes, takes: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(answers, "_LAST_SECONDS", 0.05)
+    monkeypatch.setattr(answers, "LAST_SECONDS", 0.05)
     headers, _ = legacy("ping")
     client = ReadsSome(takes)
     app = gate_around(Failing(UpstreamFailed(Reason.UPSTREAM_UNREACHABLE)))
@@ -1222,4 +1222,4 @@ async def test_who_takes_the_word_of_a_failure_late_gets_it_whole() -> None:
 
 
 def test_without_any_setting_the_last_word_may_take_five_seconds() -> None:
-    assert answers._LAST_SECONDS == 5
+    assert answers.LAST_SECONDS == 5

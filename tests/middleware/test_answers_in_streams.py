@@ -1205,7 +1205,7 @@ async def test_a_server_whose_event_was_refused_need_not_go_on() -> None:
 async def test_who_does_not_take_the_end_of_a_stream_is_not_waited_for(
     chunks: Sequence[bytes], takes: int, reason: Reason, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(answers, "_LAST_SECONDS", 0.05)
+    monkeypatch.setattr(answers, "LAST_SECONDS", 0.05)
     got: list[Message] = []
     waiting: list[Message] = []
 
@@ -1234,5 +1234,5 @@ async def test_who_does_not_take_the_end_of_a_stream_is_not_waited_for(
     async with asyncio.timeout(10):
         await gate_around(failing)(http_scope(headers=headers), receive, send)
 
-    assert [message["type"] for message in got][0] == "http.response.start"
+    assert got[0]["type"] == "http.response.start"
     assert (len(got), waiting[-1].get("more_body", False)) == (takes, False)

@@ -475,6 +475,18 @@ async def test_a_stream_that_begins_while_the_gate_stops_ends_at_once_and_a_call
 
 
 @pytest.mark.anyio
+async def test_a_call_that_begins_when_the_time_is_over_ends_at_once() -> None:
+    calls = Calls()
+    async with nothing_left():
+        calls.stop(SOON)
+        first = Under(calls, _for_ever)
+        assert await first.outcome is Reason.GATE_STOPPING
+
+        second = Under(calls, _for_ever)
+        assert await second.outcome is Reason.GATE_STOPPING
+
+
+@pytest.mark.anyio
 async def test_a_gate_may_be_told_twice_to_stop() -> None:
     calls = Calls()
     async with nothing_left():

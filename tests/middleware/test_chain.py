@@ -582,7 +582,7 @@ async def test_a_server_that_speaks_mcp_on_every_path_is_asked_for_nothing_where
     )
 
     assert (reply.status, reply.json()) == (405, {"error": "method_not_allowed"})
-    assert gate.records.verdicts == [("deny", Reason.HTTP_METHOD_NOT_ALLOWED)]
+    assert gate.records.verdicts == [("deny", Reason.PATH_IS_READ_ONLY)]
     assert gate.spy.scopes == []
 
 

@@ -110,7 +110,7 @@ async def test_what_could_do_more_than_ask_for_a_document_is_refused(method: str
     reply = await call(AuditLog(ReadOnly(spy), sink=records), http_scope(method), b"{}")
 
     assert (reply.status, reply.json()) == (405, {"error": "method_not_allowed"})
-    assert records.verdicts == [("deny", Reason.HTTP_METHOD_NOT_ALLOWED)]
+    assert records.verdicts == [("deny", Reason.PATH_IS_READ_ONLY)]
     assert records.all[0]["detail"] == method[:20]
     assert spy.scopes == []
 

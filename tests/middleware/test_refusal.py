@@ -44,6 +44,7 @@ from tunnelgate import (
 )
 from tunnelgate.asgi import ASGIApp, Message, Receive, Scope, Send
 from tunnelgate.audit import AuditSink
+from tunnelgate.endpoints import ReadOnly
 from tunnelgate.exchange import exchange_of
 from tunnelgate.fetching import Fetched
 from tunnelgate.jwks import ALGORITHMS, VerificationKey
@@ -1130,6 +1131,17 @@ def test_the_source_of_the_table_names_no_reason_twice() -> None:
     assert sorted(rows) == sorted(reason.name for reason in Reason)
 
 
+@pytest.mark.anyio
+async def test_what_is_only_read_is_answered_with_the_methods_that_read() -> None:
+    records = Records()
+
+    reply = await call(AuditLog(ReadOnly(Spy()), sink=records), http_scope("POST"), b"{}")
+
+    assert (reply.status, reply.json()) == (405, {"error": "method_not_allowed"})
+    assert reply.header("allow") == "GET, HEAD, OPTIONS"
+    assert records.verdicts == [("deny", Reason.PATH_IS_READ_ONLY)]
+
+
 def test_every_reason_is_reached_by_a_request_of_these_tests() -> None:
     in_the_table = {reason for _, _, _, reason in REFUSALS}
     beside_it = {
@@ -1141,6 +1153,7 @@ def test_every_reason_is_reached_by_a_request_of_these_tests() -> None:
         Reason.AUDIT_UNAVAILABLE,
         Reason.BODY_INCOMPLETE,
         Reason.WEBSOCKET_NOT_ALLOWED,
+        Reason.PATH_IS_READ_ONLY,
         Reason.ANSWER_TOO_LARGE,
         Reason.INTERNAL_ERROR,
         *(reason for reason, *_ in FAILURES),

@@ -77,6 +77,10 @@ class Connection:
         """Send ``octets`` over the sockets, which the protocol reads when it reads."""
         await asyncio.wait_for(asyncio.get_running_loop().sock_sendall(self._client, octets), LIMIT)
 
+    def shut_down(self) -> None:
+        """Do what a server does with its connections when it is told to stop."""
+        self._protocol.shutdown()
+
     def go_away(self) -> None:
         self._client.close()
 
@@ -428,9 +432,19 @@ async def test_a_connection_is_kept_for_further_requests() -> None:
     assert [scope["path"] for scope in spy.scopes] == ["/first", "/second", "/third"]
 
 
+LOOPS = pytest.mark.parametrize(
+    "anyio_backend",
+    [
+        pytest.param(("asyncio", {"use_uvloop": False}), id="on asyncio"),
+        pytest.param(("asyncio", {"use_uvloop": True}), id="on uvloop"),
+    ],
+)
+
+
 CHUNKS = b"POST /first HTTP/1.1\r\n" + HOST + b"Transfer-Encoding: chunked\r\n\r\n"
 
 
+@LOOPS
 @pytest.mark.parametrize(
     ("protocol_class", "request_", "garbage"),
     [
@@ -800,13 +814,6 @@ async def test_a_request_that_arrived_whole_may_be_answered_later_than_it_had_to
     assert [scope["path"] for scope in spy.scopes] == ["/mcp", "/second"]
 
 
-LOOPS = pytest.mark.parametrize(
-    "anyio_backend",
-    [
-        pytest.param(("asyncio", {"use_uvloop": False}), id="on asyncio"),
-        pytest.param(("asyncio", {"use_uvloop": True}), id="on uvloop"),
-    ],
-)
 LITTLE = 4096  # octets that a socket keeps, so that what is not taken waits in the protocol's transport
 LESS_THAN_PAUSES = 60_000  # octets of which a transport takes all at once
 MORE_THAN_PAUSES = 400_000
@@ -1140,6 +1147,41 @@ async def test_what_comes_behind_the_last_request_changes_nothing(
     assert held.paths == ["/last"]
 
 
+@LOOPS
+@TIMED
+@pytest.mark.promise("stops-in-time")
+@pytest.mark.anyio
+async def test_a_server_that_stops_answers_what_it_has_begun_and_says_that_it_was_the_last(
+    protocol_class: type[HttpToolsProtocol | H11Protocol],
+) -> None:
+    held = Held()
+    async with connected(held, protocol_class) as connection:
+        connection.feed(get(b"/first"), get(b"/second"))
+        held.answer()
+        first = await connection.answer_up_to(END_OF_ANSWER)
+        connection.shut_down()
+        connection.shut_down()  # as often as the server looks
+        held.answer()
+        second = await connection.rest()
+
+    assert b"connection: close" not in first.lower()
+    assert second.lower().count(b"connection: close") == 1
+    assert second.endswith(END_OF_ANSWER)
+    assert held.paths == ["/first", "/second"]
+
+
+@TIMED
+@pytest.mark.promise("stops-in-time")
+@pytest.mark.anyio
+async def test_a_server_that_stops_closes_a_connection_on_which_nothing_is_asked(
+    protocol_class: type[HttpToolsProtocol | H11Protocol],
+) -> None:
+    async with connected(Spy(), protocol_class) as connection:
+        connection.shut_down()
+
+        assert await connection.rest() == b""
+
+
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> tuple[TlsFiles, ssl.SSLContext]:
     folder = tmp_path_factory.mktemp("tls")
@@ -1162,13 +1204,11 @@ def test_a_client_that_takes_nothing_over_tls_is_cut_off(
         if scope["type"] == "lifespan":
             await Spy()(scope, receive, send)
             return
-        start = {"type": "http.response.start", "status": 200, "headers": []}
-        part = {"type": "http.response.body", "body": b"x" * 65536, "more_body": True}
-        await send(start)
+        await send({"type": "http.response.start", "status": 200, "headers": []})
         gone = asyncio.ensure_future(_gone(receive))
         while not gone.done():
-            await send(part)
-            await asyncio.sleep(0)
+            await send({"type": "http.response.body", "body": b"x" * 65536, "more_body": True})
+            await asyncio.sleep(0)  # or whoever waits for the end would not come on
         is_over.set()
 
     with (
