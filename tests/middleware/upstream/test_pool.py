@@ -239,7 +239,7 @@ async def test_the_connections_of_others_that_are_of_no_use_any_more_are_left_to
 async def test_so_many_connections_idle_and_one_more_ends_the_one_that_idles_longest() -> None:
     count = MAX_IDLE + 2
     async with ScriptedUpstream(answering(OK)) as upstream, nothing_left():
-        pool = pool_to(upstream.port)
+        pool = pool_to(upstream.port, clock=Clock())
         for caller in range(count):
             await _ask(pool, caller=caller)
         for each in upstream.connections[:2]:

@@ -1066,11 +1066,11 @@ async def test_a_client_that_does_not_read_is_given_up_and_holds_neither_slot_no
                 self.takes.clear()
             await super().send(message)
 
-    timeout = "idle_timeout" if b"event-stream" in answer else "read_timeout"
+    seconds = {"idle_timeout": 2 * SOON} if b"event-stream" in answer else {"read_timeout": 4 * SOON}
     limits: dict[str, Any] = {
         "read_timeout": NOBODY_WAITS,
         "idle_timeout": NOBODY_WAITS,
-        timeout: SOON,
+        **seconds,
         "max_calls": 1,
         "max_streams": 1,
     }
