@@ -29,8 +29,8 @@ HEAD_SECONDS = 10.0  # that the head of a request may take to arrive
 BODY_SECONDS = 60.0  # that its body may take
 TAKE_SECONDS = 60.0  # that a client may take nothing of what is sent to it; before twice that it is cut off
 MAX_HEAD = 64 * 1024  # octets of a head, or of any other part that an application does not see
-MAX_AHEAD = 512 * 1024  # octets that may wait behind a request that is not answered yet
-MAX_REQUESTS_AHEAD = 32  # that may wait there, where they are parsed as they come
+MAX_AHEAD = 960 * 1024  # octets that may wait behind a request that is not answered yet
+MAX_REQUESTS_AHEAD = 256  # that may wait there, where they are parsed as they come
 
 _TOO_LARGE = b'{"error":"headers_too_large"}'
 _OTHER_VERSION = b'{"error":"http_version_not_supported"}'
@@ -201,7 +201,7 @@ class TimedH11Protocol(_Timed, H11Protocol):
         """Take what has been parsed, and read on behind it, or nobody would see the client go away."""
         super().handle_events()
         cycle = cast("H11Cycle | None", self.cycle)
-        if cycle is None or cycle.more_body or cycle.response_complete:
+        if cycle is None or cycle.more_body:
             return
         if len(self.conn.trailing_data[0]) > MAX_AHEAD:
             self.transport.abort()

@@ -38,6 +38,9 @@ META: dict[str, Any] = {
 }
 
 
+AT_ONCE = 128  # requests, which are less than may come ahead of their answers
+
+
 @pytest.fixture(scope="module", params=GATES)
 def gate(request: pytest.FixtureRequest) -> Generator[RawGate]:
     with open_gate(*request.param) as running:
@@ -45,13 +48,22 @@ def gate(request: pytest.FixtureRequest) -> Generator[RawGate]:
 
 
 def ask_all(gate: RawGate, bodies: Sequence[str | bytes], headers: Pairs = LEGACY_HEADERS) -> Outcome:
-    """Send each body in a request of its own, one after the other on one connection."""
-    pairs = [*headers, gate.bearer()]
-    last = len(bodies) - 1
-    requests = [request_of(body, pairs, close=at == last) for at, body in enumerate(bodies)]
-    outcome = gate.send(requests, answers=len(requests))
+    """Send each body in a request of its own, one behind the other, as many as may be on one connection."""
+    outcome = Outcome([], [], [], [])
+    for start in range(0, len(bodies), AT_ONCE):
+        part = _ask_at_once(gate, bodies[start : start + AT_ONCE], [*headers, gate.bearer()])
+        outcome.answers.extend(part.answers)
+        outcome.forwarded.extend(part.forwarded)
+        outcome.executed.extend(part.executed)
+        outcome.records.extend(part.records)
     assert len(outcome.answers) == len(bodies), "each is answered"
     return outcome
+
+
+def _ask_at_once(gate: RawGate, bodies: Sequence[str | bytes], pairs: Pairs) -> Outcome:
+    last = len(bodies) - 1
+    requests = [request_of(body, pairs, close=at == last) for at, body in enumerate(bodies)]
+    return gate.send(requests, answers=len(requests))
 
 
 # Members of a message

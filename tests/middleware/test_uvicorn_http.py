@@ -1,9 +1,11 @@
 import asyncio
 import contextlib
+import gc
 import http.client
 import socket
 import ssl
 import threading
+import weakref
 from collections.abc import AsyncGenerator, Callable, Generator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -81,6 +83,16 @@ class Connection:
         """Do what a server does with its connections when it is told to stop."""
         self._protocol.shutdown()
 
+    @property
+    def waiting(self) -> int:
+        """How many requests wait until others are answered."""
+        assert isinstance(self._protocol, HttpToolsProtocol)
+        return len(self._protocol.pipeline)
+
+    def trace(self) -> weakref.ref[Any]:
+        """Return what tells whether something still holds the protocol."""
+        return weakref.ref(self._protocol)
+
     def go_away(self) -> None:
         self._client.close()
 
@@ -98,24 +110,25 @@ class Connection:
 
     async def take(self, octets: int) -> None:
         """Take some of what was answered, at most so much."""
-        receive = asyncio.get_running_loop().sock_recv(self._client, octets)
-        self._unread += await asyncio.wait_for(receive, LIMIT)
+        chunk = await self._receive(octets)
+        assert chunk, f"closed after {self._unread[-200:]!r}"
+        self._unread += chunk
 
     async def answer_up_to(self, end: bytes) -> bytes:
         """Return what was answered up to and with ``end``."""
         while end not in self._unread:
-            self._unread += await self._receive()
+            await self.take(65536)
         head, _, self._unread = self._unread.partition(end)
         return head + end
 
     async def rest(self) -> bytes:
         """Return what is answered until the connection is closed."""
-        while chunk := await self._receive():
+        while chunk := await self._receive(65536):
             self._unread += chunk
         return self._unread
 
-    async def _receive(self) -> bytes:
-        receive = asyncio.get_running_loop().sock_recv(self._client, 65536)
+    async def _receive(self, octets: int) -> bytes:
+        receive = asyncio.get_running_loop().sock_recv(self._client, octets)
         return await asyncio.wait_for(receive, LIMIT)
 
 
@@ -1066,6 +1079,26 @@ async def test_more_than_may_wait_behind_a_request_ends_the_connection(
 
 @LOOPS
 @TIMED
+@pytest.mark.promise("bounded")
+@pytest.mark.anyio
+async def test_a_body_is_not_read_before_the_application_takes_it(
+    protocol_class: type[HttpToolsProtocol | H11Protocol],
+) -> None:
+    held = Held()
+    request = with_body(4 * MAX_AHEAD)
+    async with connected(held, protocol_class) as connection:
+        sending = asyncio.create_task(connection.send(request))
+        done, _ = await asyncio.wait([sending], timeout=0.1)
+        assert not done
+        held.answer()
+        await connection.answer_up_to(END_OF_ANSWER)
+        await sending
+
+    assert [len(body) for body in held.spy.bodies] == [4 * MAX_AHEAD]
+
+
+@LOOPS
+@TIMED
 @pytest.mark.anyio
 async def test_what_has_been_answered_does_not_count_as_waiting(
     protocol_class: type[HttpToolsProtocol | H11Protocol],
@@ -1111,6 +1144,7 @@ async def test_more_requests_than_may_wait_end_the_connection(size: int) -> None
         connection.feed(*pieces(get(b"/other") * (MAX_REQUESTS_AHEAD + 1), size))
 
         assert await asyncio.wait_for(waiting.gone.wait(), LIMIT)
+        assert connection.waiting == 0
         assert await connection.rest() == b""
     assert waiting.paths == ["/first"]
 
@@ -1180,6 +1214,34 @@ async def test_a_server_that_stops_closes_a_connection_on_which_nothing_is_asked
         connection.shut_down()
 
         assert await connection.rest() == b""
+
+
+@LOOPS
+@TIMED
+@pytest.mark.parametrize(
+    "request_",
+    [
+        pytest.param(b"", id="nothing was asked"),
+        pytest.param(get(b"/", CLOSE), id="a request was answered"),
+        pytest.param(b"what is not HTTP\r\n\r\n", id="what came was not HTTP"),
+    ],
+)
+@pytest.mark.promise("bounded")
+@pytest.mark.anyio
+async def test_nothing_is_kept_of_a_connection_that_has_ended(
+    protocol_class: type[HttpToolsProtocol | H11Protocol], request_: bytes
+) -> None:
+    async with connected(Spy(), protocol_class) as connection:
+        trace = connection.trace()
+        connection.feed(request_)
+        if request_:
+            await connection.rest()
+        connection.go_away()
+        assert await connection.is_lost()
+    del connection
+    gc.collect()
+
+    assert trace() is None
 
 
 @pytest.fixture(scope="module")

@@ -22,7 +22,7 @@ _MAX_PORT = 65535
 _NODE = re.compile(r"(?:(?P<v4>[0-9.]+)|\[(?P<v6>[^:\]]*:[^\]]*)\])(?::(?P<port>[0-9]{1,5}))?")
 _OBFUSCATED_PORT = re.compile(r":_[A-Za-z0-9._-]+\Z")
 _TOKEN = rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
-_QUOTED = rb"(?:[\t !#-\[\]-~\x80-\xff]|\\[\t -~\x80-\xff])*+"
+_QUOTED = rb"(?:[\t !#-\[\]-~\x80-\xff]|\\[\t -~\x80-\xff])*"
 _PAIR = rb"(?P<name>" + _TOKEN + rb")=(?:(?P<token>" + _TOKEN + rb')|"(?P<quoted>' + _QUOTED + rb')")'
 _STEP = re.compile(rb"(?:" + _PAIR + rb")?(?P<end>;|[ \t]*+(?:,[ \t]*+|\Z))")
 _ESCAPED = re.compile(rb"\\(.)", re.DOTALL)

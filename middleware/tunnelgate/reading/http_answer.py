@@ -28,7 +28,7 @@ _TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]++"
 _VALUE = rb"[\t\x20-\x7e\x80-\xff]*+"
 _STATUS_LINE = rb"HTTP/1\.([01]) ([1-5][0-9]{2})(?: " + _VALUE + rb")?\r\n"
 _START = re.compile(_STATUS_LINE)
-_HEAD = re.compile(_STATUS_LINE + rb"(?:" + _TOKEN + rb":" + _VALUE + rb"\r\n)*+\r\n")
+_HEAD = re.compile(_STATUS_LINE + rb"(?:" + _TOKEN + rb":" + _VALUE + rb"\r\n)*\r\n")
 _HEAD_END = b"\r\n\r\n"
 _PREFIX = b"HTTP/1."
 _NO_STATUS = "no status line of HTTP/1.0 or HTTP/1.1"
@@ -60,8 +60,8 @@ class _Line:
         self.begun = re.compile(begun)
 
 
-_QUOTED = rb'"(?:[\t !#-\[\]-~\x80-\xff]|\\[\t -~\x80-\xff])*+"'
-_EXTENSIONS = rb"(?:;" + _TOKEN + rb"(?:=(?:" + _TOKEN + rb"|" + _QUOTED + rb"))?)*+"
+_QUOTED = rb'"(?:[\t !#-\[\]-~\x80-\xff]|\\[\t -~\x80-\xff])*"'
+_EXTENSIONS = rb"(?:;" + _TOKEN + rb"(?:=(?:" + _TOKEN + rb"|" + _QUOTED + rb"))?)*"
 _SIZE = _Line(
     rb"([0-9A-Fa-f]{1,8})" + _EXTENSIONS + rb"\r\n",
     rb"[0-9A-Fa-f]{0,8}(?:;[\t -~\x80-\xff]*+)?\r?",

@@ -126,6 +126,7 @@ class Connection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Take note that the connection is gone."""
         self._is_closed = True
+        self._transport = None  # which some versions of asyncio do not let be closed twice
         if exc is None:
             self._end()
         else:

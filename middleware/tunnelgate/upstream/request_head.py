@@ -43,7 +43,7 @@ _TOKEN = rb"[!#$%&'*+\-.^_`|~0-9a-z]++"
 _NAME = re.compile(_TOKEN)
 _HEAD = re.compile(
     rb"[A-Z]++ /[\x21-\x7e]*+ HTTP/1\.1\r\n"
-    rb"(?:" + _TOKEN + rb": [\t\x20-\x7e\x80-\xff]*+\r\n)*+\r\n"
+    rb"(?:" + _TOKEN + rb": [\t\x20-\x7e\x80-\xff]*+\r\n)*\r\n"
 )
 
 
