@@ -1016,7 +1016,7 @@ async def test_a_client_is_seen_to_go_away_whatever_it_has_sent_behind_its_reque
 
 def with_body(octets: int) -> bytes:
     """Return a request whose body has as many octets."""
-    return b"POST /second HTTP/1.1\r\n" + HOST + b"Content-Length: %06d\r\n\r\n" % octets + b"x" * octets
+    return b"POST /second HTTP/1.1\r\n" + HOST + b"Content-Length: %09d\r\n\r\n" % octets + b"x" * octets
 
 
 def with_all(octets: int) -> bytes:

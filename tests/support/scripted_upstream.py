@@ -73,14 +73,15 @@ class Wire(asyncio.Protocol):
 
     def close(self) -> None:
         """Close in good order, behind what was sent."""
-        self.transport.close()
+        if not self.transport.is_closing():
+            self.transport.close()
 
     def reset(self) -> None:
         """Break off: the other side gets what was sent so far, and then a reset."""
         if not self.is_lost:
             its_socket = cast("socket.socket", self.transport.get_extra_info("socket"))
             its_socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        self.transport.abort()
+            self.transport.abort()
 
     @property
     def transport(self) -> asyncio.Transport:
@@ -339,7 +340,8 @@ class ScriptedUpstream:
             player.cancel()
         ended = await asyncio.gather(*self._players, return_exceptions=True)
         for connection in self.connections:
-            connection.transport.abort()
+            if not connection.is_lost:  # over TLS, some versions of asyncio do not let it be closed again
+                connection.transport.abort()
         for connection in self.connections:
             await connection.until_lost()
         failures = [each for each in ended if isinstance(each, Exception)]

@@ -90,7 +90,7 @@ class Connection(asyncio.Protocol):
     def close(self) -> None:
         """Close a connection on which nothing is under way."""
         self._is_closed = True
-        if self._transport is not None:
+        if self._transport is not None and not self._transport.is_closing():
             self._transport.close()
 
     def abort(self) -> None:
@@ -126,7 +126,7 @@ class Connection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Take note that the connection is gone."""
         self._is_closed = True
-        self._transport = None  # which some versions of asyncio do not let be closed twice
+        self._transport = None  # over TLS, some versions of asyncio do not let it be closed again
         if exc is None:
             self._end()
         else:
