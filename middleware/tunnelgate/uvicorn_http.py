@@ -30,7 +30,7 @@ BODY_SECONDS = 60.0  # that its body may take
 TAKE_SECONDS = 60.0  # that a client may take nothing of what is sent to it; before twice that it is cut off
 MAX_HEAD = 64 * 1024  # octets of a head, or of any other part that an application does not see
 MAX_AHEAD = 960 * 1024  # octets that may wait behind a request that is not answered yet
-MAX_REQUESTS_AHEAD = 256  # that may wait there, where they are parsed as they come
+MAX_REQUESTS_AHEAD = 32  # that may wait there, where they are parsed as they come
 
 _TOO_LARGE = b'{"error":"headers_too_large"}'
 _OTHER_VERSION = b'{"error":"http_version_not_supported"}'

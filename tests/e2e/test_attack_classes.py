@@ -38,7 +38,7 @@ META: dict[str, Any] = {
 }
 
 
-AT_ONCE = 128  # requests, which are less than may come ahead of their answers
+AT_ONCE = 24  # requests, which are less than may come ahead of their answers
 
 
 @pytest.fixture(scope="module", params=GATES)
