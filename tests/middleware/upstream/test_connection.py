@@ -5,7 +5,7 @@ from collections.abc import AsyncGenerator, Callable, Generator, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import Any, cast
+from typing import Any
 from weakref import WeakKeyDictionary
 
 import pytest
@@ -887,9 +887,8 @@ async def test_of_several_failures_the_first_one_is_told() -> None:
 async def test_what_has_no_words_of_its_own_is_named_by_its_kind() -> None:
     async with _connected((ReadRequest(), WaitForTheEnd())) as (connection, _):
         connection.ask(GET, b"GET")
-        transport = cast("asyncio.Transport", connection._transport)
         connection.connection_lost(RuntimeError())
-        transport.abort()
+        TRANSPORTS[connection].abort()
 
         with pytest.raises(UpstreamFailed) as failed:
             await connection.head(SOON)
