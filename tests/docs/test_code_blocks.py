@@ -17,13 +17,14 @@ import yaml
 from tests.docs.blocks import PAGES, ROOT, Block, blocks, matches, shell_commands
 from tests.support.asgi import Spy, call, http_scope
 from tests.support.audit import Records
-from tests.support.processes import SCRIPTS, environment, free_port, running
+from tests.support.processes import READY, SCRIPTS, environment, free_port, running
 from tests.support.tokens import Token, jwks
 from tunnelgate import Policy, Sealer, StaticKeys, protect
 from tunnelgate.asgi import Scope
 
 SHOWN_PORT = "8080"
-SERVERS = ("tunnelgate serve", "uvicorn ")
+# What each server says when it listens; uvicorn starts the application before it does.
+SERVERS = {"tunnelgate serve": READY, "uvicorn ": "Uvicorn running on"}
 README_YAML = next(block.text for block in blocks("yaml") if block.page.name == "README.md")
 SHELL_LINES = [line for block in blocks("sh") for line in block.text.splitlines()]
 PYTHON_PAGES = sorted({block.page for block in blocks("python")})
@@ -147,9 +148,9 @@ def test_a_shell_line_does_what_it_says(line: str, tmp_path: Path) -> None:
         run(["sh", "-c", f"{SCRIPTS}{os.sep}{command}"], env, tmp_path)
         sealer = Sealer.from_files([tmp_path / "sealing.key"])
         assert sealer.open(sealer.seal(b"a", []), []) == b"a"
-    elif command.startswith(SERVERS):
+    elif ready := next((said for start, said in SERVERS.items() if command.startswith(start)), None):
         question = f"curl -s http://127.0.0.1:{port}/mcp -H 'Host: admin.tunnel.example.com'"
-        with running(shlex.split(command), env, tmp_path):
+        with running(shlex.split(command), env, tmp_path, ready):
             printed = run(shlex.split(question), env, tmp_path)
         assert printed == '{"error":"host_not_allowed","host":"admin.tunnel.example.com"}'
     else:
