@@ -30,6 +30,7 @@ def main() -> int:
         text
         for text in asked
         for requirement in [Requirement(text)]
+        if requirement.name != project["project"]["name"]  # an extra of ours that another one includes
         for version in [locked.get(canonicalize_name(requirement.name))]
         if version is None or version not in requirement.specifier
     ]
