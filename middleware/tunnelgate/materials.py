@@ -12,7 +12,7 @@ from pathlib import Path
 from tunnelgate.audit import AuditFile, AuditSink
 from tunnelgate.client_authentication import ClientSecret
 from tunnelgate.configuration.faults import path_of
-from tunnelgate.configuration.oauth import Credentials, IntrospectionClient, Issuer, TokenRequest
+from tunnelgate.configuration.oauth import Credentials, IntrospectionClient, Issuer, OAuth, TokenRequest
 from tunnelgate.credentials import Credential, ExchangedToken, OwnToken, StaticToken
 from tunnelgate.discovery import Discovery
 from tunnelgate.errors import ConfigurationError, ConfigurationFault
@@ -58,11 +58,7 @@ def gather(
     Raises :class:`~tunnelgate.errors.ConfigurationError` with everything that cannot be had.
     """
     gathering = _Gathering(fetch, os.environ if environment is None else environment)
-    issuers: dict[str, TrustedIssuer] = {}
-    for position, each in enumerate(policy.oauth.issuers if policy.oauth else ()):
-        issuer = gathering.issuer(f"oauth.issuers[{position}]", each, keys_of)
-        if issuer is not None:
-            issuers[each.issuer] = issuer
+    issuers = gathering.issuers(policy.oauth, keys_of)
     credentials: dict[str, Credential] = {}
     for name, route in policy.routes.items():
         credential = gathering.credential(path_of(("routes", name, "credentials")), route.credentials)
@@ -78,6 +74,24 @@ def gather(
             opened.close()
         raise ConfigurationError("gate", gathering.faults)
     return Materials(issuers, credentials, sealer, audit)
+
+
+def gather_issuers(
+    oauth: OAuth,
+    *,
+    fetch: Fetch | None = None,
+    keys_of: KeysOf | None = None,
+    environment: Mapping[str, str] | None = None,
+) -> Mapping[str, TrustedIssuer]:
+    """Return the issuers of ``oauth`` by their identifiers, for a bearer check without the rest of a gate.
+
+    The other parameters, and what it raises, are those of :func:`gather`.
+    """
+    gathering = _Gathering(fetch, os.environ if environment is None else environment)
+    issuers = gathering.issuers(oauth, keys_of)
+    if gathering.faults:
+        raise ConfigurationError("oauth", gathering.faults)
+    return issuers
 
 
 class _Gathering:
@@ -97,7 +111,15 @@ class _Gathering:
             sentence = getattr(error, "strerror", None) or str(error) or type(error).__name__
             self.faults.append(ConfigurationFault(path, shown, sentence))
 
-    def issuer(self, path: str, issuer: Issuer, keys_of: KeysOf | None) -> TrustedIssuer | None:
+    def issuers(self, oauth: OAuth | None, keys_of: KeysOf | None) -> dict[str, TrustedIssuer]:
+        found: dict[str, TrustedIssuer] = {}
+        for position, each in enumerate(oauth.issuers if oauth else ()):
+            issuer = self._issuer(f"oauth.issuers[{position}]", each, keys_of)
+            if issuer is not None:
+                found[each.issuer] = issuer
+        return found
+
+    def _issuer(self, path: str, issuer: Issuer, keys_of: KeysOf | None) -> TrustedIssuer | None:
         keys: KeySource | None = None
         introspection: Introspection | None = None
         if "jwt" in issuer.token_formats:

@@ -1,0 +1,113 @@
+"""A server's own bearer check, for when no gate stands around it.
+
+Inside a gate, whom the gate verified is who asks. Behind one, as its upstream, and alone, a server verifies
+a token that was made for itself. Where neither was done, nothing is answered.
+
+Specification: RFC 6750, RFC 9068, RFC 9728
+"""
+
+import time
+from collections.abc import Callable, Mapping
+from functools import partial, reduce
+from typing import Any, Final, Self
+from urllib.parse import urlsplit
+
+from pydantic import ValidationError
+
+from tunnelgate import (
+    Allow,
+    BearerAuthentication,
+    ConfigurationError,
+    Deny,
+    Fetch,
+    OAuth,
+    Reason,
+    RequestHygiene,
+    TrustedIssuer,
+    Verdict,
+    principal_of,
+)
+from tunnelgate.asgi import ASGIApp, Scope
+from tunnelgate.configuration.faults import faults_of
+from tunnelgate.exchange import Exchange
+from tunnelgate.layer import Layer
+from tunnelgate.materials import gather_issuers
+from tunnelgate.metadata import ResourceMetadata
+from tunnelgate.upstream.addresses import AddressRules
+from tunnelgate.upstream.dialling import Dialler
+from tunnelgate.upstream.fetching import GuardedFetch
+from tunnelgate.upstream.tls import system_tls
+from tunnelgate_servers.hosting.errors import OptionsError
+
+PATH: Final = "/mcp"
+"""Where a server speaks MCP."""
+
+_KEYS = {"": ("issuers", "allowed_ips")}
+
+
+class CallerRequired(Layer):
+    """Passes on only requests whose caller a gate or a bearer check around this application verified."""
+
+    async def judge(self, scope: Scope, exchange: Exchange) -> Verdict:
+        """Return whether it is known who asks."""
+        if principal_of(scope) is not None:
+            return Allow()
+        return Deny(Reason.TOKEN_MISSING)
+
+
+class OwnCheck:
+    """Verifies the tokens that were made for one server.
+
+    `resource` is the URL that they are made for, which ends with `/mcp`; `issuers` are by their identifiers.
+    `clock` returns seconds since the epoch. Raises `OptionsError` for a resource that no token could name.
+    """
+
+    def __init__(
+        self, resource: str, issuers: Mapping[str, TrustedIssuer], *, clock: Callable[[], float] = time.time
+    ) -> None:
+        if urlsplit(resource).path != PATH:
+            raise OptionsError(
+                f"The option resource is {resource!r}; it has to be the URL that ends with {PATH}."
+            )
+        self._layers: tuple[Callable[[ASGIApp], ASGIApp], ...] = (
+            # Before anybody looks at a header: what two components read differently has no meaning.
+            RequestHygiene,
+            # Before tokens, because it says where to get one.
+            partial(ResourceMetadata, resource=resource, issuers=list(issuers)),
+            partial(BearerAuthentication, resource=resource, issuers=list(issuers.values()), clock=clock),
+        )
+        try:
+            self.around(_nothing)
+        except ValueError as error:
+            raise OptionsError(f"The option resource cannot be used: {error}.") from error
+
+    @classmethod
+    def from_options(cls, resource: object, oauth: object, *, fetch: Fetch | None = None) -> Self:
+        """Return the check that a configuration describes.
+
+        `oauth` is what the gate's configuration has under that key: `issuers`, and `allowed_ips` where they
+        may be asked. `fetch` asks them in place of a client of its own.
+        Raises `OptionsError` with every fault there is.
+        """
+        if not isinstance(resource, str):
+            raise OptionsError(
+                f"The option resource needs the URL that tokens are made for, not {resource!r}."
+            )
+        try:
+            section = OAuth.model_validate(oauth)
+            dialler = Dialler(AddressRules(section.allowed_ips, setting="oauth.allowed_ips"))
+            issuers = gather_issuers(section, fetch=fetch or GuardedFetch(dialler, system_tls()))
+        except ValidationError as error:
+            faults = ConfigurationError("The option oauth", faults_of(error, _KEYS))
+            raise OptionsError(str(faults)) from error
+        except ConfigurationError as error:
+            raise OptionsError(str(error)) from error
+        return cls(resource, issuers)
+
+    def around(self, app: ASGIApp) -> ASGIApp:
+        """Return `app` behind the check."""
+        return reduce(lambda inner, layer: layer(inner), reversed(self._layers), app)
+
+
+async def _nothing(scope: Any, receive: Any, send: Any) -> None:
+    """Stand where an application will."""

@@ -1,0 +1,133 @@
+"""The ways to a database: one that can only read, and one for the few places that write.
+
+A URL is one of SQLAlchemy's, `sqlite:///tickets.sqlite` or `postgresql://…`. That a reader does not write
+is the database's own rule, and no promise of the code that uses it.
+"""
+
+import sqlite3
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any, Final
+
+from sqlalchemy import Connection, Engine, create_engine, event, text
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
+from sqlalchemy.pool import QueuePool
+
+from tunnelgate_servers.hosting.errors import OptionsError, UnavailableError
+
+_KINDS: Final = ("sqlite", "postgresql")
+_BUSY_SECONDS: Final = 5.0
+_POOL: Final[Mapping[str, Any]] = {  # a server's tools run in up to 40 threads
+    "poolclass": QueuePool,
+    "pool_size": 10,
+    "max_overflow": 30,
+    "pool_timeout": 10.0,
+}
+_WRITABLE: Final = """
+    SELECT c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+    WHERE c.relkind IN ('r', 'p') AND n.nspname = ANY (current_schemas(false))
+    AND has_table_privilege(c.oid, 'INSERT, UPDATE, DELETE, TRUNCATE') ORDER BY c.relname
+"""
+
+
+def read_url(value: object) -> URL:
+    """Return the URL of a database of one of the two kinds; raises `OptionsError`."""
+    if not isinstance(value, str) or not value:
+        raise OptionsError("The option database needs a URL such as sqlite:///data.sqlite.")
+    try:
+        url = make_url(value)
+    except ArgumentError:
+        raise OptionsError("The option database is not a URL such as sqlite:///data.sqlite.") from None
+    if url.get_backend_name() not in _KINDS:
+        raise OptionsError(f"The option database is for {' and '.join(_KINDS)}, not {url.drivername}.")
+    if url.get_backend_name() == "postgresql":
+        return url.set(drivername="postgresql+psycopg")
+    if url.database in (None, "", ":memory:") or url.query:
+        raise OptionsError("The option database has to name a file, and nothing else.")
+    return url
+
+
+def open_reader(url: URL) -> Engine:
+    """Return an engine whose connections cannot write.
+
+    A SQLite file is opened with `mode=ro`. In PostgreSQL the role has to be one that can only select, such
+    as the SQL of `tunnelgate-servers role` makes; its transactions are read-only besides.
+    Raises `OptionsError` for a database that cannot be opened, and for a role that may write.
+    """
+    if url.get_backend_name() == "sqlite":
+        engine = create_engine("sqlite://", creator=partial(_connect_to_read, url), **_POOL)
+        with _first_connection(engine, url):
+            return engine
+    engine = _create(url.update_query_dict({"options": "-c default_transaction_read_only=on"}))
+    with _first_connection(engine, url) as connection:
+        writable = connection.execute(text(_WRITABLE)).scalars().all()
+    if writable:
+        engine.dispose()
+        raise OptionsError(
+            f"The role of the option database may write to {', '.join(writable)}; "
+            "use one that can only select, such as the SQL of `tunnelgate-servers role` makes."
+        )
+    return engine
+
+
+def open_writer(url: URL) -> Engine:
+    """Return an engine that writes: SQLite's transactions follow one another, and foreign keys hold.
+
+    Raises `OptionsError` for a database that cannot be opened.
+    """
+    if url.get_backend_name() == "sqlite":
+        engine = create_engine(url, connect_args={"timeout": _BUSY_SECONDS}, **_POOL)
+        event.listen(engine, "connect", _prepare_sqlite)
+        event.listen(engine, "begin", _begin_immediate)
+    else:
+        engine = _create(url)
+    with _first_connection(engine, url):
+        return engine
+
+
+@contextmanager
+def reading(engine: Engine) -> Generator[Connection]:
+    """Open a connection for reading; raises `UnavailableError` for what goes wrong with the database."""
+    try:
+        with engine.connect() as connection:
+            yield connection
+    except SQLAlchemyError as error:
+        raise UnavailableError("The data cannot be read at the moment; try again later.") from error
+
+
+def _create(url: URL) -> Engine:
+    try:
+        return create_engine(url, **_POOL)
+    except ModuleNotFoundError as error:
+        raise OptionsError(f"PostgreSQL needs {error.name}: pip install 'tunnelgate[postgres]'.") from error
+
+
+@contextmanager
+def _first_connection(engine: Engine, url: URL) -> Generator[Connection]:
+    try:
+        with engine.connect() as connection:
+            yield connection
+    except DBAPIError as error:
+        engine.dispose()
+        place = url.render_as_string(hide_password=True)
+        reason = " ".join(str(error.orig).split())
+        raise OptionsError(f"The database {place} cannot be opened: {reason}.") from error
+
+
+def _connect_to_read(url: URL) -> sqlite3.Connection:
+    file = Path(str(url.database)).absolute().as_uri()
+    # Connections go from thread to thread, but are in one at a time.
+    return sqlite3.connect(f"{file}?mode=ro", uri=True, timeout=_BUSY_SECONDS, check_same_thread=False)
+
+
+def _prepare_sqlite(connection: sqlite3.Connection, _: object) -> None:
+    connection.isolation_level = None  # or the driver would begin transactions at a time of its own
+    connection.execute("PRAGMA foreign_keys = ON")
+
+
+def _begin_immediate(connection: Connection) -> None:
+    # One that reads first and then writes would fail where another has written in between.
+    connection.exec_driver_sql("BEGIN IMMEDIATE")
