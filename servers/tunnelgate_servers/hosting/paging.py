@@ -5,7 +5,7 @@ between two pages. Nothing in them is trusted: they lead to a comparison, and ev
 """
 
 import base64
-from typing import Any, cast
+from typing import Any
 
 import orjson
 
@@ -25,10 +25,10 @@ def keys_before(cursor: str, *kinds: type[str] | type[int]) -> tuple[Any, ...] |
     if not cursor:
         return None
     try:
-        found: object = orjson.loads(base64.b64decode(cursor, altchars=b"-_", validate=True))
+        found: Any = orjson.loads(base64.b64decode(cursor, altchars=b"-_", validate=True))
     except ValueError:
         found = None
-    keys = cast("list[Any]", found) if isinstance(found, list) else []
+    keys: list[Any] = found if isinstance(found, list) else []
     if [type(key) for key in keys] == list(kinds):
         return tuple(keys)
     raise RequestError("This cursor is not one of this server; list again without a cursor.")
