@@ -9,6 +9,7 @@ from typing import Any
 
 import orjson
 
+from tunnelgate.reading.strict_json import is_array
 from tunnelgate_servers.hosting.errors import RequestError
 
 
@@ -28,7 +29,6 @@ def keys_before(cursor: str, *kinds: type[str] | type[int]) -> tuple[Any, ...] |
         found: Any = orjson.loads(base64.b64decode(cursor, altchars=b"-_", validate=True))
     except ValueError:
         found = None
-    keys: list[Any] = found if isinstance(found, list) else []
-    if [type(key) for key in keys] == list(kinds):
-        return tuple(keys)
+    if is_array(found) and [type(key) for key in found] == list(kinds):
+        return tuple(found)
     raise RequestError("This cursor is not one of this server; list again without a cursor.")
