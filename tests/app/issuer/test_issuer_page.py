@@ -38,7 +38,7 @@ class Outline(HTMLParser):
         self.tags.append((tag, *(name for name, _ in attrs)))
 
 
-@given(text=TEXT.filter(bool))
+@given(text=TEXT.filter(lambda text: text not in ("", "b")))  # which would be two of them
 def test_whatever_others_wrote_the_page_keeps_its_shape(text: str) -> None:
     question = dataclasses.replace(
         PLAIN,
