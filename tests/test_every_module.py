@@ -1,4 +1,4 @@
-"""Every module can be imported by itself, whatever others have imported before."""
+"""Every module is in the package and can be imported."""
 
 import importlib
 import pkgutil
@@ -10,8 +10,8 @@ import tunnelgate
 import tunnelgate_app
 import tunnelgate_servers
 
-# Alembic runs these, with a database at hand; the others are the commands.
-RUN_BY_OTHERS = (".migrations.env", ".__main__")
+# Alembic runs the first, with a database at hand; the others read a command line or a configuration.
+RUN_BY_OTHERS = (".migrations.env", ".__main__", "tunnelgate_app.main")
 
 
 def modules() -> Iterator[str]:

@@ -21,7 +21,8 @@ from typing import Any, Final, cast
 from mcp.server.context import CallNext, HandlerResult, ServerRequestContext
 from mcp.server.mcpserver.exceptions import ToolError
 from mcp.server.mcpserver.tools import Tool as SdkTool
-from mcp.types import CallToolResult, TextContent, ToolAnnotations
+from mcp.shared.exceptions import MCPError
+from mcp.types import INVALID_REQUEST, METHOD_NOT_FOUND, CallToolResult, TextContent, ToolAnnotations
 from pydantic import ValidationError
 
 from tunnelgate_servers.hosting.callers import caller_in
@@ -52,33 +53,54 @@ class Toolset:
 
     Pass `tools` to the SDK's server and append `check` to its middleware. A tool that raises `RequestError`
     or `UnavailableError` is answered with its sentence, and one that raises anything else with none of it.
+    `resources` are the scopes that a token needs to list and to read resources; without any, a server has none.
     Raises `OptionsError` for a tool without a scope, which would be open to every token.
     """
 
-    def __init__(self, tools: Sequence[Tool]) -> None:
+    def __init__(self, tools: Sequence[Tool], *, resources: Sequence[str] = ()) -> None:
         self.tools = [_sdk_tool(each) for each in tools]
         self._by_name = {each.name: each for each in self.tools}
         self._scopes = {sdk.name: frozenset(each.scopes) for sdk, each in zip(self.tools, tools, strict=True)}
+        self._resources = frozenset(resources)
         for name, scopes in self._scopes.items():
             if not scopes:
                 raise OptionsError(f"The tool {name} needs no scope, so that every token could call it.")
 
     async def check(self, ctx: ServerRequestContext[Any, Any], call_next: CallNext) -> HandlerResult:
-        """Pass on a call that the token has the scopes for and whose arguments fit; answer any other."""
-        if ctx.method != "tools/call":
-            return await call_next(ctx)
+        """Pass on what the token has the scopes for, with arguments that fit; answer anything else."""
+        if ctx.method == "tools/call":
+            refused = self._refused_call(ctx)
+            return await call_next(ctx) if refused is None else refused
+        if ctx.method.startswith("resources/"):
+            self._check_resources(ctx)
+        return await call_next(ctx)
+
+    def _refused_call(self, ctx: ServerRequestContext[Any, Any]) -> CallToolResult | None:
         params = ctx.params or {}
         tool = self._by_name.get(str(params.get("name")))
         if tool is None:
-            return await call_next(ctx)  # which the SDK has an answer to
+            return None  # which the SDK has an answer to
         try:
-            missing = self._scopes[tool.name] - caller_in(ctx).scopes
-            if missing:
-                raise RequestError(f"This needs a token with the scope {' '.join(sorted(missing))}.")
+            _require(self._scopes[tool.name], ctx)
             _check_arguments(tool, params.get("arguments") or {})
         except RequestError as error:
-            return _failed(tool.name, str(error))
-        return await call_next(ctx)
+            text = TextContent(type="text", text=f"Error executing tool {tool.name}: {error}")
+            return CallToolResult(content=[text], is_error=True)
+        return None
+
+    def _check_resources(self, ctx: ServerRequestContext[Any, Any]) -> None:
+        if not self._resources:
+            raise MCPError(METHOD_NOT_FOUND, "This server has no resources")
+        try:
+            _require(self._resources, ctx)
+        except RequestError as error:
+            raise MCPError(INVALID_REQUEST, str(error)) from error
+
+
+def _require(scopes: frozenset[str], ctx: ServerRequestContext[Any, Any]) -> None:
+    missing = scopes - caller_in(ctx).scopes
+    if missing:
+        raise RequestError(f"This needs a token with the scope {' '.join(sorted(missing))}.")
 
 
 def _sdk_tool(tool: Tool) -> SdkTool:
@@ -143,8 +165,3 @@ def _sentence(error: ValidationError) -> str:
 def _fault(argument: str, message: str) -> str:
     reason = message.removeprefix("Value error, ")
     return f"{argument}: {reason[:1].lower()}{reason[1:]}"
-
-
-def _failed(name: str, sentence: str) -> HandlerResult:
-    text = TextContent(type="text", text=f"Error executing tool {name}: {sentence}")
-    return CallToolResult(content=[text], is_error=True)
