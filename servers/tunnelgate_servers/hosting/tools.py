@@ -53,7 +53,7 @@ class Toolset:
 
     Pass `tools` to the SDK's server and append `check` to its middleware. A tool that raises `RequestError`
     or `UnavailableError` is answered with its sentence, and one that raises anything else with none of it.
-    `resources` are the scopes that a token needs to list and to read resources; without any, a server has none.
+    `resources` are the scopes that a token needs to list and read resources; without any there are none.
     Raises `OptionsError` for a tool without a scope, which would be open to every token.
     """
 
