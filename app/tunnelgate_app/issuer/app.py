@@ -5,9 +5,9 @@ Specification: RFC 8414 section 3, RFC 7517 section 5, RFC 6749 section 3.
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -16,13 +16,21 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from tunnelgate.fetching import Fetch
+from tunnelgate.token_requests import TOKEN_EXCHANGE
 from tunnelgate.upstream.addresses import AddressRules
 from tunnelgate.upstream.dialling import Dialler
 from tunnelgate.upstream.fetching import GuardedFetch
 from tunnelgate.upstream.tls import system_tls
-from tunnelgate_app.issuer.authorize import USER, AuthorizationEndpoint
+from tunnelgate_app.issuer.authorize import AuthorizationEndpoint
 from tunnelgate_app.issuer.client_metadata import GRANT_TYPES
-from tunnelgate_app.issuer.clients import PUBLIC_METHOD, SECRET_METHODS, Client, ClientRegistry
+from tunnelgate_app.issuer.clients import (
+    CLIENT_CREDENTIALS,
+    PUBLIC_METHOD,
+    SECRET_METHODS,
+    Client,
+    ClientRegistry,
+)
+from tunnelgate_app.issuer.configured import configured_clients
 from tunnelgate_app.issuer.consent import ConsentForms
 from tunnelgate_app.issuer.documents import ClientDocuments
 from tunnelgate_app.issuer.endpoints import INTROSPECTION_METHODS, REVOCATION_METHODS
@@ -36,6 +44,7 @@ from tunnelgate_app.issuer.routing import json_endpoint, open_route, read_client
 from tunnelgate_app.issuer.server import DevelopmentServer
 from tunnelgate_app.issuer.signing_key import SigningKey
 from tunnelgate_app.issuer.stores import Clock
+from tunnelgate_app.issuer.subjects import SubjectClaims, check_users
 from tunnelgate_app.issuer.tokens import TOKEN_LIFETIME, TokenGenerator
 
 logger = logging.getLogger("tunnelgate.issuer")
@@ -58,6 +67,7 @@ PATHS = (
     INTROSPECT_PATH,
     REVOKE_PATH,
 )
+_NO_CLAIMS: Final[Mapping[str, Mapping[str, Any]]] = {}
 
 
 def create_app(
@@ -69,6 +79,8 @@ def create_app(
     resources: Options,
     users: Sequence[str] = ("alice", "bob"),
     token_lifetime: int = TOKEN_LIFETIME,
+    claims: Mapping[str, Mapping[str, Any]] = _NO_CLAIMS,
+    clients: Sequence[Mapping[str, Any]] = (),
     fetch: Fetch | None = None,
     clock: Clock = time.time,
 ) -> ASGIApp:
@@ -80,27 +92,40 @@ def create_app(
     register, or are described at the URL that is their name, which ``fetch`` gets; by
     default it goes nowhere on this machine, because others choose those URLs. ``users`` are
     whom the login page offers. Access tokens are good for ``token_lifetime`` seconds.
+    ``claims`` are, by subject, what tokens say besides. ``clients`` are more clients, each with
+    ``client_id``, ``client_secret``, ``name``, ``redirect_uris``, ``may_exchange`` and ``exchange_from``,
+    the resources whose tokens it may exchange (RFC 8693).
     Raises :class:`OSError` when the key cannot be read, and :class:`ValueError` for an issuer that
-    is no name of this machine, for names that no user or resource can have, and for a lifetime
-    that is no whole number of seconds.
+    is no name of this machine, for names that no user or resource can have, for a lifetime that is no
+    whole number of seconds, and for claims and clients that cannot be used.
     """
     check_issuer(issuer)
-    _check_users(users, client_id)
     _check_lifetime(token_lifetime)
     key = SigningKey.from_file(Path(key_file))
     offered = Resources(resources)
+    first = Client.configured(client_id, client_secret)
+    known = {each.client_id: each for each in (first, *configured_clients(clients, offered, [client_id]))}
+    check_users(users, known)
     ledger = Ledger(token_lifetime, clock)
+    tokens = TokenGenerator(
+        issuer=issuer,
+        key=key,
+        ledger=ledger,
+        lifetime=token_lifetime,
+        clock=clock,
+        claims=SubjectClaims(claims, known),
+    )
     documents = ClientDocuments(fetch or GuardedFetch(Dialler(AddressRules(None)), system_tls()), clock)
-    registry = ClientRegistry(Client.configured(client_id, client_secret), documents, clock)
+    registry = ClientRegistry(known.values(), documents, clock)
     server = DevelopmentServer(
         issuer=issuer,
         registry=registry,
         resources=offered,
         ledger=ledger,
-        tokens=TokenGenerator(issuer, key, ledger, token_lifetime, clock),
+        tokens=tokens,
         clock=clock,
     )
-    page = AuthorizationEndpoint(server, registry, ConsentForms(issuer, clock), users, reserved=client_id)
+    page = AuthorizationEndpoint(server, registry, ConsentForms(issuer, clock), users, reserved=known)
     document = _metadata(issuer, offered)
 
     async def metadata(_: Request) -> Response:
@@ -138,14 +163,6 @@ def create_app(
     return LoopbackOnly(Starlette(routes=routes))
 
 
-def _check_users(users: Sequence[str], client_id: str) -> None:
-    if isinstance(users, str) or not users:
-        raise ValueError(f"users: {users!r} is not a list of names")
-    for user in users:
-        if USER.fullmatch(user) is None or user == client_id:
-            raise ValueError(f"users: {user!r} cannot be the name of a user")
-
-
 def _check_lifetime(seconds: object) -> None:  # whatever a configuration holds
     if isinstance(seconds, bool) or not isinstance(seconds, int) or seconds < 1:
         raise ValueError(f"token_lifetime: {seconds!r} is not a whole number of seconds")
@@ -162,7 +179,7 @@ def _metadata(issuer: str, resources: Resources) -> dict[str, Any]:
         "introspection_endpoint_auth_methods_supported": INTROSPECTION_METHODS,
         "revocation_endpoint": issuer + REVOKE_PATH,
         "revocation_endpoint_auth_methods_supported": REVOCATION_METHODS,
-        "grant_types_supported": [*GRANT_TYPES, "client_credentials"],
+        "grant_types_supported": [*GRANT_TYPES, CLIENT_CREDENTIALS, TOKEN_EXCHANGE],
         "response_types_supported": ["code"],
         "response_modes_supported": ["query"],
         "token_endpoint_auth_methods_supported": [PUBLIC_METHOD, *SECRET_METHODS],

@@ -3,8 +3,7 @@
 Specification: RFC 6749 sections 3.1 and 4.1, RFC 9207, RFC 9700 sections 4.7, 4.11 and 4.16.
 """
 
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from http import HTTPStatus
 
@@ -20,9 +19,9 @@ from tunnelgate_app.issuer.grants import AuthorizationCode
 from tunnelgate_app.issuer.messages import ClientRequest, Reply
 from tunnelgate_app.issuer.page import Question, fault_page, page_headers
 from tunnelgate_app.issuer.server import DevelopmentServer
+from tunnelgate_app.issuer.subjects import USER
 from tunnelgate_app.issuer.tokens import User
 
-USER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@+\-]{0,63}")
 _NO_SCOPE = "Tick a scope, or deny."
 _NO_REQUEST = "The request cannot be read: a parameter stands twice, or is no text."
 
@@ -36,13 +35,13 @@ class AuthorizationEndpoint:
         registry: ClientRegistry,
         forms: ConsentForms,
         users: Sequence[str],
-        reserved: str,
+        reserved: Collection[str],
     ) -> None:
         self._server = server
         self._registry = registry
         self._forms = forms
         self._users = tuple(users)
-        self._reserved = reserved  # a user of this name would look like the client itself
+        self._reserved = frozenset(reserved)  # a user of this name would look like the client itself
 
     async def ask(self, request: Request) -> Response:
         """Answer GET: show what the client asks for."""
@@ -102,7 +101,7 @@ class AuthorizationEndpoint:
                 "Choose a user, or write a name of letters, digits and . _ - + @, "
                 "the first a letter or a digit."
             )
-        return f"{user} is the name of a client. Choose another one." if user == self._reserved else ""
+        return f"{user} is the name of a client. Choose another one." if user in self._reserved else ""
 
     def _page(
         self,

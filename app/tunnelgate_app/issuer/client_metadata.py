@@ -31,6 +31,13 @@ def _name(name: str | None) -> str | None:
     return name
 
 
+ClientName = Annotated[str | None, Field(max_length=_MAX_NAME), AfterValidator(_name)]
+"""What users see of a client: up to a hundred characters, each of which can be seen."""
+
+RedirectUri = Annotated[str, AfterValidator(check_redirect_uri)]
+"""A URI that users may be sent to."""
+
+
 def _tuple(value: object) -> object:
     return tuple(value) if isinstance(value, list) else value  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
 
@@ -57,11 +64,11 @@ class ClientMetadata(BaseModel):
     model_config = ConfigDict(extra="ignore", frozen=True, strict=True)
 
     redirect_uris: Annotated[
-        tuple[Annotated[str, AfterValidator(check_redirect_uri)], ...],
+        tuple[RedirectUri, ...],
         BeforeValidator(_tuple),
         Field(min_length=1, max_length=MAX_REDIRECT_URIS),
     ]
-    client_name: Annotated[str | None, Field(max_length=_MAX_NAME), AfterValidator(_name)] = None
+    client_name: ClientName = None
     token_endpoint_auth_method: AuthenticationMethod = "client_secret_basic"  # noqa: S105 - a method
     grant_types: Annotated[tuple[str, ...], BeforeValidator(_tuple), AfterValidator(_grant_types)] = (
         "authorization_code",

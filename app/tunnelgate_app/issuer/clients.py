@@ -8,7 +8,7 @@ Specification: RFC 6749 section 2, RFC 7591 section 2.
 
 import hmac
 import math
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field, replace
 
 from authlib.oauth2.rfc6749 import ClientMixin
@@ -21,6 +21,7 @@ from tunnelgate_app.issuer.stores import Clock, Store
 
 SECRET_METHODS = ["client_secret_basic", "client_secret_post"]
 PUBLIC_METHOD = "none"
+CLIENT_CREDENTIALS = "client_credentials"
 MAX_REGISTERED = 1000  # clients; the one that was registered first makes room
 
 
@@ -30,6 +31,7 @@ class Client(ClientMixin):
 
     ``methods`` are its ways to authenticate. ``authorization`` is what the request at hand is
     about, and unset until that is known. Only a client that ``may_introspect`` may ask about tokens.
+    ``exchange_from`` are the resources whose tokens it may exchange for others.
     """
 
     client_id: str
@@ -40,6 +42,7 @@ class Client(ClientMixin):
     redirect_uris: tuple[str, ...] = ()
     is_native: bool = True
     may_introspect: bool = False
+    exchange_from: frozenset[str] = frozenset()
     authorization: Authorization | None = None
 
     @classmethod
@@ -49,7 +52,7 @@ class Client(ClientMixin):
             client_id,
             client_secret,
             methods=tuple(SECRET_METHODS),
-            grant_types=("client_credentials",),
+            grant_types=(CLIENT_CREDENTIALS,),
             may_introspect=True,
         )
 
@@ -116,10 +119,10 @@ class Client(ClientMixin):
 
 
 class ClientRegistry:
-    """Every client there is: the one of the configuration, and those that came by themselves."""
+    """Every client there is: those of the configuration, and those that came by themselves."""
 
-    def __init__(self, configured: Client, documents: ClientDocuments, clock: Clock) -> None:
-        self._configured = configured
+    def __init__(self, configured: Iterable[Client], documents: ClientDocuments, clock: Clock) -> None:
+        self._configured = {client.client_id: client for client in configured}
         self._documents = documents
         self._registered: Store[Client] = Store(limit=MAX_REGISTERED, lifetime=math.inf, clock=clock)
 
@@ -137,8 +140,8 @@ class ClientRegistry:
 
     def find(self, client_id: str) -> Client | None:
         """Return the client with this ``client_id``; one with a document has to be prepared before."""
-        if client_id == self._configured.client_id:
-            return self._configured
+        if client_id in self._configured:
+            return self._configured[client_id]
         metadata = self._documents.find(client_id)
         if metadata is not None:
             return Client.described(client_id, metadata)

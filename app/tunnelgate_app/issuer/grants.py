@@ -8,7 +8,7 @@ Specification: RFC 6749 sections 4.1, 4.4 and 6, RFC 7636, RFC 8707 section 2.
 # The published types of Authlib's server say less than its documentation does.
 
 import secrets
-from typing import TYPE_CHECKING, cast
+from typing import cast
 
 from authlib.oauth2 import OAuth2Request
 from authlib.oauth2.rfc6749 import InvalidRequestError
@@ -16,12 +16,10 @@ from authlib.oauth2.rfc6749.grants import AuthorizationCodeGrant, ClientCredenti
 from authlib.oauth2.rfc7636 import CodeChallenge
 
 from tunnelgate_app.issuer.clients import PUBLIC_METHOD, SECRET_METHODS, Client
+from tunnelgate_app.issuer.granting import client_of, payload_of, resource_of, server_of
 from tunnelgate_app.issuer.ledger import Authorization, Code, RefreshToken
-from tunnelgate_app.issuer.resources import InvalidTargetError, Resource
+from tunnelgate_app.issuer.resources import InvalidTargetError
 from tunnelgate_app.issuer.tokens import User
-
-if TYPE_CHECKING:
-    from tunnelgate_app.issuer.server import DevelopmentServer
 
 CHALLENGE_METHOD = "S256"
 _CHALLENGE_METHODS = [CHALLENGE_METHOD]
@@ -36,7 +34,7 @@ class S256Only(CodeChallenge):
 
     def validate_code_challenge(self, grant: AuthorizationCodeGrant, redirect_uri: str) -> None:
         """Raise :class:`InvalidRequestError` unless there is a challenge by that method."""
-        if _payload(grant.request).get("code_challenge_method") != CHALLENGE_METHOD:
+        if payload_of(grant.request).get("code_challenge_method") != CHALLENGE_METHOD:
             raise InvalidRequestError("A code_challenge with the code_challenge_method S256 is needed.")
         super().validate_code_challenge(grant, redirect_uri)
 
@@ -49,8 +47,8 @@ class ClientCredentials(ClientCredentialsGrant):
     def validate_token_request(self) -> None:
         """Check the client and the resource that it names."""
         super().validate_token_request()
-        resource = _resource(self)
-        client = _client(self.request)
+        resource = resource_of(self)
+        client = client_of(self.request)
         family = secrets.token_urlsafe(_FAMILY)
         authorization = Authorization(family, client.client_id, resource, resource.scopes)
         self.request.client = client.with_authorization(authorization)
@@ -64,7 +62,7 @@ class AuthorizationCode(AuthorizationCodeGrant):
     @staticmethod
     def validate_authorization_redirect_uri(request: OAuth2Request, client: Client) -> str:
         """Return where the user is to be sent; raises :class:`InvalidRequestError`."""
-        asked = _payload(request).get("redirect_uri")
+        asked = payload_of(request).get("redirect_uri")
         redirect_uri = client.get_default_redirect_uri() if asked is None else asked
         if not redirect_uri:
             raise InvalidRequestError("The client has several redirect URIs, so the request has to name one.")
@@ -74,25 +72,25 @@ class AuthorizationCode(AuthorizationCodeGrant):
 
     def validate_requested_scope(self) -> None:
         """Check the resource and the scopes, which are what the resource offers."""
-        _resource(self).choose(_payload(self.request).get("scope"))
+        resource_of(self).choose(payload_of(self.request).get("scope"))
 
     def validate_authorization_request(self) -> str:
         """Check the whole request, and return where the user is to be sent."""
         redirect_uri = super().validate_authorization_request()
-        self.request.scope = " ".join(_resource(self).choose(_payload(self.request).get("scope")))
+        self.request.scope = " ".join(resource_of(self).choose(payload_of(self.request).get("scope")))
         return redirect_uri
 
     def save_authorization_code(self, code: str, request: OAuth2Request) -> None:
         """Write down what the user granted."""
-        data = _payload(request)
+        data = payload_of(request)
         authorization = Authorization(
             secrets.token_urlsafe(_FAMILY),
-            _client(request).client_id,
-            _resource(self),
+            client_of(request).client_id,
+            resource_of(self),
             tuple(request.scope.split()),
             cast("User", request.user).name,
         )
-        _server(self).ledger.add_code(
+        server_of(self).ledger.add_code(
             code,
             authorization,
             data.get("redirect_uri"),
@@ -102,7 +100,7 @@ class AuthorizationCode(AuthorizationCodeGrant):
 
     def query_authorization_code(self, code: str, client: Client) -> Code | None:
         """Return the code, if it is good and was given to this client."""
-        found = _server(self).ledger.code(code)
+        found = server_of(self).ledger.code(code)
         return found if found is not None and found.authorization.client_id == client.client_id else None
 
     def validate_token_request(self) -> None:
@@ -116,7 +114,7 @@ class AuthorizationCode(AuthorizationCodeGrant):
 
     def delete_authorization_code(self, authorization_code: Code) -> None:
         """Let the code be good for nothing any more."""
-        _server(self).ledger.spend(authorization_code)
+        server_of(self).ledger.spend(authorization_code)
 
 
 class Refresh(RefreshTokenGrant):
@@ -127,7 +125,7 @@ class Refresh(RefreshTokenGrant):
 
     def authenticate_refresh_token(self, refresh_token: str) -> RefreshToken | None:
         """Return the refresh token, if it is good."""
-        return _server(self).ledger.refresh_token(refresh_token)
+        return server_of(self).ledger.refresh_token(refresh_token)
 
     def validate_token_request(self) -> None:
         """Check the client, its refresh token and, where it names one, the resource."""
@@ -140,30 +138,11 @@ class Refresh(RefreshTokenGrant):
 
     def revoke_old_credential(self, refresh_token: RefreshToken) -> None:
         """Let the refresh token be good for nothing any more."""
-        _server(self).ledger.spend(refresh_token)
+        server_of(self).ledger.spend(refresh_token)
 
 
-Grant = ClientCredentials | AuthorizationCode | Refresh
-
-
-def _server(grant: Grant) -> "DevelopmentServer":
-    return cast("DevelopmentServer", grant.server)
-
-
-def _client(request: OAuth2Request) -> Client:
-    return cast("Client", request.client)
-
-
-def _payload(request: OAuth2Request) -> dict[str, str]:
-    return request.payload.data if request.payload else {}
-
-
-def _resource(grant: Grant) -> Resource:
-    return _server(grant).resources.named(_payload(grant.request).get("resource", ""))
-
-
-def _continue(grant: Grant, authorization: Authorization) -> None:
+def _continue(grant: AuthorizationCode | Refresh, authorization: Authorization) -> None:
     """Let the request be about ``authorization``, whose resource it may name again but not change."""
-    if _payload(grant.request).get("resource", authorization.resource.url) != authorization.resource.url:
+    if payload_of(grant.request).get("resource", authorization.resource.url) != authorization.resource.url:
         raise InvalidTargetError("The user consented to another resource.")
-    grant.request.client = _client(grant.request).with_authorization(authorization)
+    grant.request.client = client_of(grant.request).with_authorization(authorization)

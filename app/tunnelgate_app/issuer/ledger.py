@@ -28,7 +28,9 @@ MAX_SPENT = 20_000  # codes and refresh tokens that are remembered for the case 
 class Authorization:
     """What a client may do: ``scopes`` at a resource, for a user or, without one, for itself.
 
-    ``family`` is common to every token that comes of the same consent.
+    ``family`` is common to every token that comes of the same consent. ``actors`` are the clients that
+    exchanged a token for it, the last one first, and ``end`` is when its tokens end at the latest, in
+    seconds since the epoch.
     """
 
     family: str
@@ -36,6 +38,8 @@ class Authorization:
     resource: Resource
     scopes: tuple[str, ...]
     user: str | None = None
+    actors: tuple[str, ...] = ()
+    end: int | None = None
 
 
 @dataclass(frozen=True)
@@ -101,6 +105,7 @@ class Ledger:
     """What was given out. Everything is kept under a fingerprint, and nothing as it was given."""
 
     def __init__(self, token_lifetime: float, clock: Clock) -> None:
+        self._clock = clock
         self._codes: Store[Code] = Store(limit=MAX_CODES, lifetime=CODE_LIFETIME, clock=clock)
         self._refresh: Store[RefreshToken] = Store(limit=MAX_TOKENS, lifetime=REFRESH_LIFETIME, clock=clock)
         self._access: Store[AccessToken] = Store(limit=MAX_TOKENS, lifetime=token_lifetime, clock=clock)
@@ -133,7 +138,8 @@ class Ledger:
 
     def access_token(self, token: str) -> AccessToken | None:
         """Return what an access token stands for while it is good."""
-        return self._access.get(fingerprint(token))
+        found = self._access.get(fingerprint(token))
+        return found if found is not None and self._clock() < found.claims["exp"] else None
 
     def spend(self, entry: Code | RefreshToken) -> None:
         """Let a code or a refresh token be good for nothing any more."""

@@ -53,6 +53,9 @@ class Resources:
         self._resources = {url: _resource(url, option) for url, option in options.items()}
         self.scopes = tuple(sorted({scope for each in self._resources.values() for scope in each.scopes}))
 
+    def __contains__(self, url: str) -> bool:
+        return url in self._resources
+
     def named(self, url: str) -> Resource:
         """Return the resource with exactly this URL; raises :class:`InvalidTargetError`."""
         resource = self._resources.get(url)

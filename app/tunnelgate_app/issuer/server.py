@@ -18,6 +18,7 @@ from authlib.oauth2.rfc9207 import IssuerParameter
 
 from tunnelgate_app.issuer.clients import Client, ClientRegistry
 from tunnelgate_app.issuer.endpoints import Introspection, Registration, Revocation
+from tunnelgate_app.issuer.exchanging import TokenExchange
 from tunnelgate_app.issuer.grants import AuthorizationCode, ClientCredentials, Refresh, S256Only
 from tunnelgate_app.issuer.ledger import Ledger
 from tunnelgate_app.issuer.messages import AuthlibRegistration, AuthlibRequest, ClientRequest, Reply
@@ -51,6 +52,7 @@ class DevelopmentServer(AuthorizationServer):
         self.register_grant(ClientCredentials)
         self.register_grant(AuthorizationCode, [S256Only(required=True)])
         self.register_grant(Refresh)
+        self.register_grant(TokenExchange)
         for endpoint in (Introspection, Registration, Revocation):
             self.register_endpoint(cast("Any", endpoint))
         self.register_extension(_Issuer(issuer))

@@ -18,6 +18,7 @@ from tunnelgate_app.issuer.ledger import Ledger
 from tunnelgate_app.issuer.messages import ClientRequest, Reply
 from tunnelgate_app.issuer.resources import Resources
 from tunnelgate_app.issuer.server import DevelopmentServer
+from tunnelgate_app.issuer.subjects import SubjectClaims
 from tunnelgate_app.issuer.tokens import TOKEN_LIFETIME, TokenGenerator
 
 ISSUER = "http://login.tunnel.localhost:8080"
@@ -29,14 +30,22 @@ SECRET = "s3cret"
 
 KEY = SigningKey.generate()
 LEDGER = Ledger(TOKEN_LIFETIME, time.time)
+GENERATOR = TokenGenerator(
+    issuer=ISSUER,
+    key=KEY,
+    ledger=LEDGER,
+    lifetime=TOKEN_LIFETIME,
+    clock=time.time,
+    claims=SubjectClaims({}, [CLIENT_ID]),
+)
 SERVER = DevelopmentServer(
     issuer=ISSUER,
     registry=ClientRegistry(
-        Client.configured(CLIENT_ID, SECRET), ClientDocuments(Documents(), time.time), time.time
+        [Client.configured(CLIENT_ID, SECRET)], ClientDocuments(Documents(), time.time), time.time
     ),
     resources=Resources(RESOURCES),
     ledger=LEDGER,
-    tokens=TokenGenerator(ISSUER, KEY, LEDGER, TOKEN_LIFETIME, time.time),
+    tokens=GENERATOR,
     clock=time.time,
 )
 
@@ -255,7 +264,5 @@ def test_a_wrong_secret_and_an_unknown_client_change_nothing_for_the_next_reques
 
 
 def test_no_token_is_made_for_a_client_before_anything_is_authorized() -> None:
-    generator = TokenGenerator(ISSUER, KEY, LEDGER, TOKEN_LIFETIME, time.time)
-
     with pytest.raises(RuntimeError, match="before anything was authorized"):
-        generator("client_credentials", Client.configured(CLIENT_ID, SECRET), scope="docs:read")
+        GENERATOR("client_credentials", Client.configured(CLIENT_ID, SECRET), scope="docs:read")

@@ -78,7 +78,7 @@ def test_the_ledger_forgets_the_oldest_token_when_there_are_too_many() -> None:
     ledger = Ledger(600, Clock())
     authorization = Authorization("family", "client", Resource("http://docs.example/mcp"), ())
     for number in range(MAX_TOKENS + 1):
-        ledger.add_access_token(str(number), authorization, {})
+        ledger.add_access_token(str(number), authorization, {"exp": 2_000_000_000})
 
     assert ledger.access_token("0") is None
     assert ledger.access_token("1") is not None
