@@ -1,8 +1,11 @@
 import os
+from collections.abc import Generator
 
 import pytest
 from hypothesis import HealthCheck, settings
 from sse_starlette.sse import AppStatus
+
+from tests.support.postgres import Postgres, run_postgres
 
 # How fast examples come depends on the machine and on what else it does; and where the tests decide
 # about somebody's work, they ask the same questions each time.
@@ -13,6 +16,22 @@ settings.register_profile(
     suppress_health_check=[HealthCheck.too_slow],
 )
 settings.load_profile("steady")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Let the tests of the servers run on PostgreSQL as well."""
+    parser.addoption(
+        "--postgres",
+        action="store_true",
+        help="use a private PostgreSQL for the databases of the tests, in place of SQLite files",
+    )
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Generator[Postgres]:
+    """Run a private PostgreSQL for as long as the tests run."""
+    with run_postgres() as server:
+        yield server
 
 
 @pytest.fixture

@@ -28,6 +28,7 @@ from tunnelgate import (
     principal_of,
 )
 from tunnelgate.asgi import ASGIApp, Scope
+from tunnelgate.configuration.across import faults_across
 from tunnelgate.configuration.faults import faults_of
 from tunnelgate.exchange import Exchange
 from tunnelgate.layer import Layer
@@ -65,7 +66,7 @@ class OwnCheck:
     def __init__(
         self, resource: str, issuers: Mapping[str, TrustedIssuer], *, clock: Callable[[], float] = time.time
     ) -> None:
-        if urlsplit(resource).path != PATH:
+        if _path_of(resource) != PATH:
             raise OptionsError(
                 f"The option resource is {resource!r}; it has to be the URL that ends with {PATH}."
             )
@@ -93,12 +94,15 @@ class OwnCheck:
             raise OptionsError(
                 f"The option resource needs the URL that tokens are made for, not {resource!r}."
             )
+        across = faults_across({"oauth": oauth})
         try:
             section = OAuth.model_validate(oauth)
+            if across:
+                raise ConfigurationError("The option oauth", across)
             dialler = Dialler(AddressRules(section.allowed_ips, setting="oauth.allowed_ips"))
             issuers = gather_issuers(section, fetch=fetch or GuardedFetch(dialler, system_tls()))
         except ValidationError as error:
-            faults = ConfigurationError("The option oauth", faults_of(error, _KEYS))
+            faults = ConfigurationError("The option oauth", [*faults_of(error, _KEYS), *across])
             raise OptionsError(str(faults)) from error
         except ConfigurationError as error:
             raise OptionsError(str(error)) from error
@@ -107,6 +111,13 @@ class OwnCheck:
     def around(self, app: ASGIApp) -> ASGIApp:
         """Return `app` behind the check."""
         return reduce(lambda inner, layer: layer(inner), reversed(self._layers), app)
+
+
+def _path_of(url: str) -> str | None:
+    try:
+        return urlsplit(url).path
+    except ValueError:
+        return None
 
 
 async def _nothing(scope: Any, receive: Any, send: Any) -> None:

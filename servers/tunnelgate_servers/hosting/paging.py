@@ -5,12 +5,14 @@ between two pages. Nothing in them is trusted: they lead to a comparison, and ev
 """
 
 import base64
-from typing import Any
+from typing import Any, Final
 
 import orjson
 
 from tunnelgate.reading.strict_json import is_array
 from tunnelgate_servers.hosting.errors import RequestError
+
+_MAX_NUMBER: Final = 2**63 - 1  # what a database has for an integer
 
 
 def cursor_after(*keys: str | int) -> str:
@@ -29,6 +31,10 @@ def keys_before(cursor: str, *kinds: type[str] | type[int]) -> tuple[Any, ...] |
         found: Any = orjson.loads(base64.b64decode(cursor, altchars=b"-_", validate=True))
     except ValueError:
         found = None
-    if is_array(found) and [type(key) for key in found] == list(kinds):
+    if is_array(found) and [type(key) for key in found] == list(kinds) and all(map(_can_be_stored, found)):
         return tuple(found)
     raise RequestError("This cursor is not one of this server; list again without a cursor.")
+
+
+def _can_be_stored(key: str | int) -> bool:
+    return "\0" not in key if isinstance(key, str) else key <= _MAX_NUMBER

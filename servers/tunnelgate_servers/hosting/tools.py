@@ -24,6 +24,7 @@ from mcp.server.mcpserver.tools import Tool as SdkTool
 from mcp.shared.exceptions import MCPError
 from mcp.types import INVALID_REQUEST, METHOD_NOT_FOUND, CallToolResult, TextContent, ToolAnnotations
 from pydantic import ValidationError
+from pydantic_core import ErrorDetails
 
 from tunnelgate_servers.hosting.callers import caller_in
 from tunnelgate_servers.hosting.errors import OptionsError, RequestError, UnavailableError
@@ -32,6 +33,7 @@ READING: Final = ToolAnnotations(read_only_hint=True, idempotent_hint=True, open
 """What is true of a tool that only reads."""
 
 _MAX_FAULTS = 5
+_BOUNDS = {"too_long": ("at most", "max_length"), "too_short": ("at least", "min_length")}
 _logger = logging.getLogger("tunnelgate_servers")
 
 
@@ -54,7 +56,8 @@ class Toolset:
     Pass `tools` to the SDK's server and append `check` to its middleware. A tool that raises `RequestError`
     or `UnavailableError` is answered with its sentence, and one that raises anything else with none of it.
     `resources` are the scopes that a token needs to list and read resources; without any there are none.
-    Raises `OptionsError` for a tool without a scope, which would be open to every token.
+    Raises `OptionsError` for a tool without a scope, which would be open to every token, and for two tools of
+    one name, of which the scopes of one would guard the other.
     """
 
     def __init__(self, tools: Sequence[Tool], *, resources: Sequence[str] = ()) -> None:
@@ -62,6 +65,8 @@ class Toolset:
         self._by_name = {each.name: each for each in self.tools}
         self._scopes = {sdk.name: frozenset(each.scopes) for sdk, each in zip(self.tools, tools, strict=True)}
         self._resources = frozenset(resources)
+        if len(self._by_name) < len(self.tools):
+            raise OptionsError("Two tools have the same name.")
         for name, scopes in self._scopes.items():
             if not scopes:
                 raise OptionsError(f"The tool {name} needs no scope, so that every token could call it.")
@@ -82,7 +87,8 @@ class Toolset:
             return None  # which the SDK has an answer to
         try:
             _require(self._scopes[tool.name], ctx)
-            _check_arguments(tool, params.get("arguments") or {})
+            arguments = params.get("arguments")
+            _check_arguments(tool, {} if arguments is None else arguments)
         except RequestError as error:
             text = TextContent(type="text", text=f"Error executing tool {tool.name}: {error}")
             return CallToolResult(content=[text], is_error=True)
@@ -157,11 +163,21 @@ def _check_arguments(tool: SdkTool, arguments: object) -> None:
 
 def _sentence(error: ValidationError) -> str:
     """Return what is wrong with the arguments, in words that repeat nothing of them."""
-    faults = error.errors(include_url=False, include_context=False, include_input=False)
-    said = [_fault(".".join(str(part) for part in each["loc"]), each["msg"]) for each in faults]
-    return "; ".join(dict.fromkeys(said[:_MAX_FAULTS])) + "."
+    faults = error.errors(include_url=False, include_input=False)[:_MAX_FAULTS]
+    said = [f"{_place(each['loc'])}: {_reason(each)}" for each in faults]
+    return "; ".join(dict.fromkeys(said)) + "."
 
 
-def _fault(argument: str, message: str) -> str:
-    reason = message.removeprefix("Value error, ")
-    return f"{argument}: {reason[:1].lower()}{reason[1:]}"
+def _place(path: tuple[int | str, ...]) -> str:
+    # Further in, a name may be one that the caller chose.
+    inner = (str(part) for part in path[1:] if isinstance(part, int))
+    return ".".join((str(path[0]), *inner))
+
+
+def _reason(fault: ErrorDetails) -> str:
+    words, bound = _BOUNDS.get(fault["type"], ("", ""))
+    context = fault.get("ctx", {})
+    if words and context["field_type"] == "Value":  # a text that a validator of ours has changed
+        return f"string should have {words} {context[bound]} characters"
+    reason = fault["msg"].removeprefix("Value error, ")
+    return f"{reason[:1].lower()}{reason[1:]}"
