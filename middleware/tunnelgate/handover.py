@@ -44,6 +44,7 @@ PUBLIC_HEADERS = MCP_HEADERS | {
     b"if-none-match",
     b"origin",
     b"referer",
+    b"sec-fetch-site",
 }
 # What a document needs that anybody may read; with an Accept of its own it could be a stream.
 DISCOVERY_HEADERS = frozenset(

@@ -447,6 +447,7 @@ def test_a_setting_past_its_bound_is_told_by_path_and_value(changes: dict[str, A
         pytest.param({"clients": {}}, "clients.allowed_ips: is required", id="no client mentioned"),
         pytest.param({"origins": ["*"]}, "origins[0] = '*': is not an origin", id="all origins"),
         pytest.param({"public_paths": ["x"]}, "public_paths[0] = 'x': is not a path", id="a relative path"),
+        pytest.param({"public_paths": ["//"]}, "public_paths[0] = '//': is not a path", id="two slashes"),
         pytest.param(
             {"forward_headers": ["Authorization"]},
             "forward_headers[0] = 'Authorization': is never forwarded",
@@ -1377,6 +1378,10 @@ def test_every_fault_of_a_route_is_told_at_once() -> None:
 )
 def test_a_route_that_lists_anything_has_an_endpoint(route: dict[str, Any]) -> None:
     assert policy(routes={"docs": route}).routes["docs"].speaks_mcp
+
+
+def test_the_root_may_be_public_and_is_that_path_alone() -> None:
+    assert tuple(Route(public_paths=["/"]).public_paths) == ("/",)
 
 
 def test_a_route_built_in_code_with_public_paths_alone_needs_no_issuer_and_has_no_endpoint() -> None:

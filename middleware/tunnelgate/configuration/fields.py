@@ -105,6 +105,11 @@ def url_path(value: str) -> str:
     return value
 
 
+def public_path(value: str) -> str:
+    """Check a path that is served without a token, which may be the root by itself."""
+    return value if value == "/" else url_path(value)
+
+
 def url(value: str) -> str:
     """Check an absolute URL without query, fragment or user."""
     check_url(value)

@@ -21,6 +21,7 @@ from tunnelgate.configuration.types import (
     NetworkText,
     NotEmpty,
     Origin,
+    PublicPath,
     RequiredClaims,
     ResourceUri,
     Scope,
@@ -120,7 +121,7 @@ class Route(Section):
     tasks: bool = False
     clients: RouteClients | None = None
     origins: Annotated[Sequence[Origin], Frozen] = ()
-    public_paths: Annotated[Sequence[UrlPath], Frozen] = ()
+    public_paths: Annotated[Sequence[PublicPath], Frozen] = ()
     forward_headers: Annotated[Sequence[HeaderName], Frozen] = ()
 
     @property

@@ -29,6 +29,7 @@ RequiredClaims = Annotated[
 ]
 FileName = Annotated[str | Path, PlainValidator(fields.file)]
 UrlPath = Annotated[str, AfterValidator(fields.url_path)]
+PublicPath = Annotated[str, AfterValidator(fields.public_path)]
 Url = Annotated[str, AfterValidator(fields.url)]
 EndpointUrl = Annotated[str, AfterValidator(fields.endpoint_url)]
 VariableName = Annotated[str, AfterValidator(fields.variable)]

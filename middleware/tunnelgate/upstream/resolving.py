@@ -2,7 +2,10 @@
 
 That is what ``getaddrinfo`` says: ``/etc/hosts``, the search list of ``/etc/resolv.conf`` and whatever
 else ``/etc/nsswitch.conf`` names count, and so does every odd spelling of an address that it takes.
-Whoever asks judges the answers.
+Whoever asks judges the answers. Only a name below ``localhost`` is what ``localhost`` is, because a name
+server that was asked for it could say that it is another machine.
+
+Specification: RFC 6761 section 6.3.
 """
 
 import asyncio
@@ -10,7 +13,9 @@ import socket
 import threading
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import suppress
-from typing import cast
+from typing import Final, cast
+
+_LOCALHOST: Final = "localhost"
 
 Resolve = Callable[[str, int], Awaitable[Sequence[str]]]
 
@@ -18,8 +23,10 @@ Resolve = Callable[[str, int], Awaitable[Sequence[str]]]
 async def resolve_by_system(host: str, port: int) -> Sequence[str]:
     """Return the addresses of ``host``, of both versions, each once and in the system's order.
 
-    An address with a zone keeps it, as ``fe80::1%2``. Raises :class:`OSError` where there is none.
+    An address with a zone keeps it, as ``fe80::1%2``. A name below ``localhost`` has those of
+    ``localhost``. Raises :class:`OSError` where there is none.
     """
+    host = _LOCALHOST if is_localhost(host) else host
     answer: asyncio.Future[Sequence[str]] = asyncio.get_running_loop().create_future()
     # A lookup cannot be cancelled. The threads of an executor are waited for when the process ends,
     # which name servers that do not answer would put off; this one is not.
@@ -31,6 +38,12 @@ async def resolve_by_system(host: str, port: int) -> Sequence[str]:
     except RuntimeError as error:  # the system has no more of them
         raise OSError(str(error)) from error
     return await answer
+
+
+def is_localhost(host: str) -> bool:
+    """Return whether ``host`` is ``localhost`` or below it, in any case and with or without a last dot."""
+    labels = host.lower().removesuffix(".").split(".")
+    return labels[-1] == _LOCALHOST and all(labels)
 
 
 def look_up(host: str, port: int, answer: asyncio.Future[Sequence[str]]) -> None:
