@@ -16,11 +16,12 @@ from tunnelgate_servers.hosting.application import (
 )
 from tunnelgate_servers.hosting.bearer import CallerRequired, OwnCheck
 from tunnelgate_servers.hosting.callers import caller_of
-from tunnelgate_servers.hosting.databases import open_reader, open_writer, read_url, reading
+from tunnelgate_servers.hosting.databases import open_reader, open_writer, read_url, reading, writing
 from tunnelgate_servers.hosting.errors import OptionsError, RequestError, ServerError, UnavailableError
 from tunnelgate_servers.hosting.migrating import migrate, require_newest
 from tunnelgate_servers.hosting.paging import cursor_after, keys_before
 from tunnelgate_servers.hosting.texts import Cursor, Line, OptionalDate, OptionalLine, Paragraphs
+from tunnelgate_servers.hosting.times import UtcDateTime, utc_now
 from tunnelgate_servers.hosting.tools import READING, Tool, Toolset
 
 __all__ = [
@@ -41,6 +42,7 @@ __all__ = [
     "Tool",
     "Toolset",
     "UnavailableError",
+    "UtcDateTime",
     "caller_of",
     "cursor_after",
     "keys_before",
@@ -52,4 +54,6 @@ __all__ = [
     "read_url",
     "reading",
     "require_newest",
+    "utc_now",
+    "writing",
 ]

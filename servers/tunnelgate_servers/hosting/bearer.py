@@ -94,23 +94,35 @@ class OwnCheck:
             raise OptionsError(
                 f"The option resource needs the URL that tokens are made for, not {resource!r}."
             )
-        across = faults_across({"oauth": oauth})
-        try:
-            section = OAuth.model_validate(oauth)
-            if across:
-                raise ConfigurationError("The option oauth", across)
-            dialler = Dialler(AddressRules(section.allowed_ips, setting="oauth.allowed_ips"))
-            issuers = gather_issuers(section, fetch=fetch or GuardedFetch(dialler, system_tls()))
-        except ValidationError as error:
-            faults = ConfigurationError("The option oauth", [*faults_of(error, _KEYS), *across])
-            raise OptionsError(str(faults)) from error
-        except ConfigurationError as error:
-            raise OptionsError(str(error)) from error
+        issuers, _ = read_issuers(oauth, fetch=fetch)
         return cls(resource, issuers)
 
     def around(self, app: ASGIApp) -> ASGIApp:
         """Return `app` behind the check."""
         return reduce(lambda inner, layer: layer(inner), reversed(self._layers), app)
+
+
+def read_issuers(oauth: object, *, fetch: Fetch | None = None) -> tuple[Mapping[str, TrustedIssuer], Fetch]:
+    """Return the issuers of the option `oauth` by their identifiers, and what asks them.
+
+    That is `fetch`, or a client of our own that asks where `oauth.allowed_ips` lets it.
+    Raises `OptionsError` with every fault there is.
+    """
+    across = faults_across({"oauth": oauth})
+    try:
+        section = OAuth.model_validate(oauth)
+        if across:
+            raise ConfigurationError("The option oauth", across)
+        dialler = Dialler(AddressRules(section.allowed_ips, setting="oauth.allowed_ips"))
+        asking = fetch or GuardedFetch(dialler, system_tls())
+        return gather_issuers(section, fetch=asking), asking
+    except ValidationError as error:
+        faults = ConfigurationError("The option oauth", [*faults_of(error, _KEYS), *across])
+        raise OptionsError(str(faults)) from error
+    except ConfigurationError as error:
+        raise OptionsError(str(error)) from error
+    except ValueError as error:  # a wide network
+        raise OptionsError(f"The option oauth.allowed_ips cannot be used: {error}.") from error
 
 
 def _path_of(url: str) -> str | None:

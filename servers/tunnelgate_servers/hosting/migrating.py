@@ -7,15 +7,24 @@ from alembic import command, context
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine, func, select
+from sqlalchemy.exc import SQLAlchemyError
 
 from tunnelgate_servers.hosting.errors import OptionsError
 
 
 def migrate(engine: Engine, package: str) -> None:
-    """Bring a database to the newest form that `package` knows; raises `SQLAlchemyError` where that fails."""
+    """Bring a database to the newest form that `package` knows, whole or not at all.
+
+    Whoever does the same at the same time waits. Raises `SQLAlchemyError` where that fails, and
+    `OptionsError` for a database of a newer version.
+    """
     config = _config(package)
     with engine.begin() as connection:
+        if connection.dialect.name == "postgresql":  # SQLite's writers follow one another already
+            lock = func.hashtextextended(_version_table(package), 0)
+            connection.execute(select(func.pg_advisory_xact_lock(lock)))
+        _known_form(connection, package)
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
 
@@ -23,14 +32,15 @@ def migrate(engine: Engine, package: str) -> None:
 def require_newest(engine: Engine, package: str) -> None:
     """Raise `OptionsError` unless a database has the newest form that `package` knows."""
     newest = ScriptDirectory.from_config(_config(package)).get_current_head()
-    with engine.connect() as connection:
-        migrations = MigrationContext.configure(connection, opts={"version_table": _version_table(package)})
-        found = migrations.get_current_revision()
+    try:
+        with engine.connect() as connection:
+            found = _known_form(connection, package)
+    except SQLAlchemyError as error:
+        raise OptionsError("The database does not let its form be read.") from error
     if found != newest:
         name = package.rpartition(".")[2].replace("_", "-")
-        raise OptionsError(
-            f"The database has the form {found}, not {newest}; run: tunnelgate-servers migrate {name}"
-        )
+        has = "is empty" if found is None else f"has the form {found}, not {newest}"
+        raise OptionsError(f"The database {has}; run: tunnelgate-servers migrate {name} --database URL")
 
 
 def run_migrations() -> None:
@@ -43,6 +53,15 @@ def run_migrations() -> None:
     )
     with context.begin_transaction():
         context.run_migrations()
+
+
+def _known_form(connection: Connection, package: str) -> str | None:
+    migrations = MigrationContext.configure(connection, opts={"version_table": _version_table(package)})
+    found = migrations.get_current_revision()
+    known = [each.revision for each in ScriptDirectory.from_config(_config(package)).walk_revisions()]
+    if found is not None and found not in known:
+        raise OptionsError(f"The database has the form {found}, which a newer version of this server made.")
+    return found
 
 
 def _config(package: str) -> Config:
