@@ -6,7 +6,7 @@ INSTALLED := .venv/.installed
 LOCK := uv pip compile --quiet --universal --generate-hashes --no-header --python-version 3.11
 
 .DEFAULT_GOAL := help
-.PHONY: help demo probe test coverage check conformance clients issuers browser network fuzz format lock clean
+.PHONY: help demo probe test coverage check conformance clients issuers browser network postgres fuzz format lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' Makefile
@@ -14,11 +14,11 @@ help: ## list the targets
 $(INSTALLED): requirements.lock pyproject.toml scripts/install
 	@scripts/install
 
-demo: $(INSTALLED) ## install, then run the gate with its sample server and a development issuer (PORT=8080)
+demo: $(INSTALLED) ## install, then run the gate with four sample servers and a development issuer (PORT=8080)
 	@$(BIN)/tunnelgate demo --port $(PORT)
 
-probe: $(INSTALLED) ## ask a running demo the three questions: list, call, blocked host
-	@$(BIN)/tunnelgate probe --route docs
+probe: $(INSTALLED) ## ask each server of a running demo the three questions: list, call, blocked host
+	@$(BIN)/tunnelgate probe
 
 test: $(INSTALLED) ## install, then run every test
 	@$(BIN)/python -m pytest
@@ -43,6 +43,9 @@ browser: $(INSTALLED) ## let a real browser log in at the development issuer (ne
 
 network: $(INSTALLED) ## put a real nginx and real source addresses in front of the gate (needs Debian's nginx-light, and root)
 	@scripts/network
+
+postgres: $(INSTALLED) ## test the sample servers on a real PostgreSQL (needs Debian's postgresql)
+	@scripts/postgres
 
 fuzz: $(INSTALLED) ## feed each parser random bytes (SECONDS=60)
 	@scripts/fuzz --seconds $(SECONDS)

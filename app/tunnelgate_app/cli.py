@@ -5,8 +5,11 @@ Exit codes: 0 is fine, 1 found something wrong, 2 was used wrongly, such as with
 
 import shlex
 import shutil
+import socket
+import ssl
 import sys
 from collections.abc import Callable
+from datetime import UTC, datetime
 from functools import wraps
 from pathlib import Path
 from typing import Annotated, Literal, ParamSpec
@@ -16,11 +19,11 @@ import typer
 from tunnelgate import ConfigurationError, Policy
 from tunnelgate.configuration.faults import path_of
 from tunnelgate_app import demo as demo_files
-from tunnelgate_app.client import DemoClient
+from tunnelgate_app.client import DemoClient, summary
 from tunnelgate_app.demo import DemoError, DemoRoute, DemoState
-from tunnelgate_app.gateway import create_gateway
+from tunnelgate_app.gateway import Gateway, create_gateway
 from tunnelgate_app.logs import configure_logs
-from tunnelgate_app.server import ListenError, open_listener, run
+from tunnelgate_app.server import ListenError, Parser, open_listener, run
 from tunnelgate_app.serving import listener_faults, prepare
 
 _FOUND_WRONG = 1
@@ -36,7 +39,6 @@ app = typer.Typer(
 )
 
 ConfigOption = Annotated[Path, typer.Option("--config", help="The configuration, a YAML file.")]
-RouteOption = Annotated[str, typer.Option("--route", help="The route, by its name in the demo.")]
 StateOption = Annotated[
     Path,
     typer.Option("--state", envvar="TUNNELGATE_STATE", help="The folder that the demo keeps its files in."),
@@ -69,24 +71,29 @@ def _say_what_is_wrong(command: Callable[_P, None]) -> Callable[_P, None]:
 def demo(
     port: PortOption = 8080,
     docs: Annotated[
-        Path | None, typer.Option("--docs", help="A folder of Markdown to serve; ours by default.")
+        Path | None, typer.Option("--docs", help="A folder of documents to serve; ours by default.")
     ] = None,
+    *,
+    fresh: Annotated[
+        bool, typer.Option("--fresh", help="Make the data of the servers anew, without what was drafted.")
+    ] = False,
     state: StateOption = demo_files.default_state_folder(),  # noqa: B008 - computed once, shown in --help
 ) -> None:
-    """Run the gate with a sample server and a development issuer, on this machine alone.
+    """Run the gate with four sample servers, a desk where people submit drafts, and a development issuer.
+
+    It is for this machine alone. The data of the servers is made at the first start and kept.
 
     Example: tunnelgate demo --port 9000
     """
     documents, extra_files = demo_files.default_documents() if docs is None else (docs, ())
     listener = open_listener(f"{demo_files.HOST}:{port}")
     configuration = demo_files.prepare(state, port, documents, extra_files)
+    _make_data(state, fresh=fresh)
     policy = Policy.from_file(configuration)
     configure_logs(policy.log_level)
     gateway = create_gateway(policy)
     typer.echo(demo_files.introduction(DemoState.from_folder(state), state, _command()))
-    seconds = policy.shutdown_timeout
-    if not run(gateway, listener, shutdown_timeout=seconds, on_stop=gateway.stop):
-        raise typer.Exit(_FOUND_WRONG)
+    _run(gateway, listener, policy)
 
 
 @app.command()
@@ -100,9 +107,7 @@ def serve(config: ConfigOption = Path("tunnelgate.yaml"), http: ParserOption = "
     configure_logs(policy.log_level)
     gateway, tls = prepare(policy)
     listener = open_listener(policy.listen_addr, socket_mode=policy.socket_mode)
-    seconds = policy.shutdown_timeout
-    if not run(gateway, listener, parser=http, tls=tls, shutdown_timeout=seconds, on_stop=gateway.stop):
-        raise typer.Exit(_FOUND_WRONG)
+    _run(gateway, listener, policy, parser=http, tls=tls)
 
 
 @app.command()
@@ -134,9 +139,12 @@ def check(config: ConfigOption = Path("tunnelgate.yaml")) -> None:
 @app.command()
 @_say_what_is_wrong
 def token(
-    route: RouteOption,
+    route: Annotated[str, typer.Option("--route", help="The route, by its name in the demo.")],
     scope: Annotated[
         list[str] | None, typer.Option("--scope", help="A scope to ask for; all by default.")
+    ] = None,
+    user: Annotated[
+        str | None, typer.Option("--user", help="A person to log in as, such as alice; nobody by default.")
     ] = None,
     state: StateOption = demo_files.default_state_folder(),  # noqa: B008 - computed once, shown in --help
 ) -> None:
@@ -145,26 +153,58 @@ def token(
     Example: curl -H "Authorization: Bearer $(tunnelgate token --route docs)" ...
     """
     client = DemoClient(DemoState.from_folder(state))
-    typer.echo(client.fetch_token(_route(route), tuple(scope or ())))
+    typer.echo(client.fetch_token(_route(route), tuple(scope or ()), user))
 
 
 @app.command()
 @_say_what_is_wrong
 def probe(
-    route: RouteOption,
+    route: Annotated[
+        str | None,
+        typer.Option("--route", help="The route, by its name in the demo; all, and in short, by default."),
+    ] = None,
     state: StateOption = demo_files.default_state_folder(),  # noqa: B008 - computed once, shown in --help
 ) -> None:
-    """Ask a route of the running demo for its tools, call one, and ask a host that is blocked.
+    """Ask the routes of the running demo for their tools, call one of each, and ask a host that is blocked.
+
+    For one route, every answer is printed whole.
 
     Example: tunnelgate probe --route docs
     """
-    answers, wrong = DemoClient(DemoState.from_folder(state)).probe(_route(route))
-    for key, value in answers.items():
-        typer.echo(f"{key}: {value}")
-    for sentence in wrong:
+    routes = demo_files.ROUTES.values() if route is None else [_route(route)]
+    client = DemoClient(DemoState.from_folder(state))
+    found: list[str] = []
+    for each in routes:
+        answers, wrong = client.probe(each)
+        found += wrong if route else [f"{each.name}: {sentence}" for sentence in wrong]
+        whole = [f"{key}: {value}" for key, value in answers.items()]
+        typer.echo("\n".join(whole if route else summary(each, answers)))
+    for sentence in found:
         typer.echo(sentence, err=True)
-    if wrong:
+    if found:
         raise typer.Exit(_FOUND_WRONG)
+
+
+def _run(
+    gateway: Gateway,
+    listener: socket.socket,
+    policy: Policy,
+    *,
+    parser: Parser = "strict",
+    tls: ssl.SSLContext | None = None,
+) -> None:
+    seconds = policy.shutdown_timeout
+    if not run(gateway, listener, parser=parser, tls=tls, shutdown_timeout=seconds, on_stop=gateway.stop):
+        raise typer.Exit(_FOUND_WRONG)
+
+
+def _make_data(state: Path, *, fresh: bool) -> None:
+    try:
+        from tunnelgate_app.demo.data import make_data  # noqa: PLC0415 - what it imports may be missing
+    except ModuleNotFoundError as error:
+        missing = str(error.name).partition(".")[0]
+        raise DemoError(f"the demo needs {missing}: pip install 'tunnelgate[servers]'") from None
+    make_data(state, until=datetime.now(UTC).date(), fresh=fresh)
 
 
 def _route(name: str) -> DemoRoute:

@@ -20,7 +20,10 @@ from tunnelgate_app.lifespans import Lifespans, Stateful
 logger = logging.getLogger("tunnelgate")
 
 _LAST_WORDS = 1.0  # seconds, in which whoever still waits is told that the gate stops
-_EXTRAS: Mapping[str, str] = {"fastapi": "servers", "mcp": "servers"}
+_EXTRAS: Mapping[str, str] = dict.fromkeys(
+    ("alembic", "bs4", "docutils", "dulwich", "fastapi", "itsdangerous", "jinja2", "mcp", "sqlalchemy"),
+    "servers",
+)
 
 
 class MountError(Exception):

@@ -8,6 +8,9 @@ import structlog
 
 from tunnelgate import UpstreamFailed
 
+# They tell of each step of theirs, or that each server behind the gate has started.
+_TALKATIVE = ("alembic", "asyncio", "httpcore2", "httpx2", "mcp.server.streamable_http_manager")
+
 _LEVELS: Mapping[str, int] = {
     "debug": logging.DEBUG,
     "info": logging.INFO,
@@ -57,5 +60,5 @@ def configure_logs(level: str) -> None:
     )
     logging.basicConfig(handlers=[handler], level=_LEVELS[level], force=True)
     leave_out_what_was_told()
-    for name in ("httpx2", "httpcore2", "asyncio"):
+    for name in _TALKATIVE:
         logging.getLogger(name).setLevel(logging.WARNING)

@@ -1,4 +1,5 @@
 import ast
+import base64
 import re
 import signal
 import socket
@@ -9,6 +10,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from textwrap import dedent
+from typing import Any
 
 import orjson
 import pytest
@@ -18,9 +20,10 @@ from tests.support.asgi import Spy
 from tests.support.processes import SCRIPTS, Running, environment, free_port, running
 from tests.support.servers import serve
 from tunnelgate.asgi import Receive, Scope, Send
+from tunnelgate.reading.strict_json import is_array, is_object
 from tunnelgate_app.cli import app
 from tunnelgate_app.client import DemoClient
-from tunnelgate_app.demo import ROUTES, DemoState
+from tunnelgate_app.demo import ROUTES, DemoRoute, DemoState
 
 TUNNELGATE = str(SCRIPTS / "tunnelgate")
 LIMIT = 60  # seconds that any process may take
@@ -82,12 +85,13 @@ def test_token_prints_one_token_and_nothing_else(demo: Demo) -> None:
     assert re.fullmatch(f"{JWT}\n", done.stdout)
 
 
+@pytest.mark.parametrize("route", ROUTES.values(), ids=ROUTES)
 @pytest.mark.checkout
-def test_probe_prints_its_six_answers_one_a_line(demo: Demo) -> None:
-    done = run([TUNNELGATE, "probe", "--route", "docs"], demo.env)
+def test_probe_prints_its_six_answers_one_a_line(route: DemoRoute, demo: Demo) -> None:
+    code, out, err = invoke("probe", "--route", route.name, "--state", demo.state)
 
-    assert (done.returncode, done.stderr) == (0, "")
-    answers = dict(line.split(": ", 1) for line in done.stdout.splitlines())
+    assert (code, err) == (0, "")
+    answers = dict(line.split(": ", 1) for line in out.splitlines())
     assert list(answers) == [
         "tools_list_status",
         "tools_list_body",
@@ -96,11 +100,12 @@ def test_probe_prints_its_six_answers_one_a_line(demo: Demo) -> None:
         "blocked_status",
         "blocked_body",
     ]
-    assert len(done.stdout.splitlines()) == len(answers)
+    assert len(out.splitlines()) == len(answers)
     listed, called = orjson.loads(answers["tools_list_body"]), orjson.loads(answers["tool_call_body"])
     assert (answers["tools_list_status"], answers["tool_call_status"]) == ("200", "200")
-    assert sorted(tool["name"] for tool in listed["result"]["tools"]) == sorted(DOCS.tools)
+    assert sorted(tool["name"] for tool in listed["result"]["tools"]) == sorted(route.tools)
     assert called["result"]["isError"] is False
+    assert has_something(called["result"]["structuredContent"])
     assert answers["blocked_status"] == "403"
     assert orjson.loads(answers["blocked_body"]) == {
         "error": "host_not_allowed",
@@ -108,27 +113,62 @@ def test_probe_prints_its_six_answers_one_a_line(demo: Demo) -> None:
     }
 
 
+def has_something(content: dict[str, Any]) -> bool:
+    """Return whether a list or an object in an answer is not empty, so that the call shows something."""
+    return any(value for value in content.values() if is_array(value) or is_object(value))
+
+
+@pytest.mark.checkout
+def test_probe_without_a_route_shows_all_four_on_less_than_a_screen(demo: Demo) -> None:
+    done = run([TUNNELGATE, "probe"], demo.env)
+
+    assert (done.returncode, done.stderr) == (0, "")
+    lines = done.stdout.splitlines()
+    assert [line for line in lines if not line.startswith(" ")] == [
+        route.hostname for route in ROUTES.values()
+    ]
+    for route, number in zip(ROUTES.values(), range(0, len(lines), 5), strict=True):
+        listed, called, answer, blocked = lines[number + 1 : number + 5]
+        assert listed == f"  200  lists {', '.join(route.tools)}"
+        assert called.startswith(f"  200  {route.tool} {{")
+        assert answer.startswith("       {")
+        assert blocked == f"  403  admin.tunnel.localhost {BLOCKED.decode()}"
+    assert max(map(len, lines)) <= 100
+
+
+@pytest.mark.checkout
+def test_a_person_gets_a_token_that_drafts_in_their_name(demo: Demo) -> None:
+    code, out, err = invoke("token", "--route", "tickets", "--user", "alice", "--state", demo.state)
+
+    assert (code, err) == (0, "")
+    payload = out.split(".")[1]
+    claims = orjson.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
+    assert (claims["sub"], claims["scope"]) == ("alice", "tickets:read tickets:draft")
+
+
 @pytest.mark.checkout
 def test_the_curl_line_of_the_introduction_works(demo: Demo) -> None:
-    line = demo.part("With curl:", "With the Python SDK:")
+    line = demo.part("With curl:", "With the official Python SDK")
 
     done = run(["sh", "-c", line], demo.env)
 
     assert done.returncode == 0, done.stderr
-    tools = orjson.loads(done.stdout)["result"]["tools"]
+    (data,) = [line.removeprefix("data: ") for line in done.stdout.splitlines() if line.startswith("data: ")]
+    tools = orjson.loads(data)["result"]["tools"]
     assert sorted(tool["name"] for tool in tools) == sorted(DOCS.tools)
 
 
+@pytest.mark.parametrize("route", ROUTES.values(), ids=ROUTES)
 @pytest.mark.checkout
-def test_the_python_program_of_the_introduction_works(demo: Demo) -> None:
-    program = demo.part("With the Python SDK:", "With a client that logs in by itself")
-    token = DemoClient(DemoState.from_folder(demo.state)).fetch_token(DOCS)
+def test_the_program_for_the_sdk_works_as_it_is_printed(route: DemoRoute, demo: Demo) -> None:
+    line = demo.part(
+        "With the official Python SDK, by a short program to start from:", "With a client that logs in"
+    )
 
-    done = run([sys.executable, "-c", program.replace("TOKEN", token)], demo.env)
+    done = run(["sh", "-c", line.replace("docs", route.name)], demo.env)
 
-    assert f"\n{program}\n" in demo.program.output, "what is copied as it stands is no program"
     assert done.returncode == 0, done.stderr
-    assert sorted(ast.literal_eval(done.stdout)) == sorted(DOCS.tools)
+    assert sorted(ast.literal_eval(done.stdout)) == sorted(route.tools)
 
 
 def invoke(*arguments: object) -> tuple[int, str, str]:
@@ -161,7 +201,8 @@ def test_a_route_that_is_not_there_is_named_with_those_that_are(command: str, tm
     code, out, err = invoke(command, "--route", "wiki", "--state", tmp_path)
 
     assert (code, out) == (2, "")
-    assert "the demo has no route 'wiki'; it has docs" in " ".join(err.split())
+    sentence = "the demo has no route 'wiki'; it has docs, tickets, billing, deploy"
+    assert sentence in re.sub(r"[\s│]+", " ", err)
 
 
 @pytest.mark.parametrize("command", ["token", "probe"])
@@ -185,18 +226,34 @@ def test_a_probe_that_finds_something_wrong_says_it_and_fails(tmp_path: Path) ->
         state = {"port": port, "client_id": "demo", "client_secret": "x"}
         (tmp_path / "state.json").write_bytes(orjson.dumps(state))
         code, out, err = invoke("probe", "--route", "docs", "--state", tmp_path)
+        in_short = invoke("probe", "--state", tmp_path)
 
     assert code == 1
     assert len(out.splitlines()) == 6
-    assert err.splitlines() == [
+    sentences = [
         "the list should be exactly search_docs, read_doc, list_docs",
         "the call of search_docs should have succeeded",
     ]
+    assert err.splitlines() == sentences
+    code, out, err = in_short
+    assert code == 1
+    assert out.splitlines()[:5] == [
+        "docs.tunnel.localhost",
+        f"  403  lists {BLOCKED.decode()}",
+        '  403  search_docs {"query":"tunnel","limit":1}',
+        f"       {BLOCKED.decode()}",
+        f"  403  admin.tunnel.localhost {BLOCKED.decode()}",
+    ]
+    assert err.splitlines()[:2] == [f"docs: {sentence}" for sentence in sentences]
+    assert len(err.splitlines()) == 2 * len(ROUTES)
 
 
 COMMANDS: dict[tuple[str, ...], tuple[str, str]] = {
     (): ("The gate at the private end of an MCP tunnel.", "Usage: tunnelgate [OPTIONS] COMMAND"),
-    ("demo",): ("on this machine alone.", "Example: tunnelgate demo --port 9000"),
+    ("demo",): (
+        "Run the gate with four sample servers, a desk where people submit drafts, and a development issuer",
+        "Example: tunnelgate demo --port 9000",
+    ),
     ("serve",): (
         "Run the gate that a configuration describes.",
         "Example: tunnelgate serve --config tunnelgate.yaml",
@@ -209,7 +266,10 @@ COMMANDS: dict[tuple[str, ...], tuple[str, str]] = {
         "Print a token for a route of the running demo",
         'Example: curl -H "Authorization: Bearer $(tunnelgate token --route docs)" ...',
     ),
-    ("probe",): ("and ask a host that is blocked.", "Example: tunnelgate probe --route docs"),
+    ("probe",): (
+        "Ask the routes of the running demo for their tools, call one of each",
+        "Example: tunnelgate probe --route docs",
+    ),
 }
 
 
@@ -577,6 +637,14 @@ FILES = {
     "short.key": "s" * 31 + "\n",
     "not-a-folder": "",
 }
+WITHOUT_SERVERS = """
+import sys
+
+sys.modules["sqlalchemy"] = None  # as if it were not installed
+from tunnelgate_app.cli import app
+
+app()
+"""
 WITHOUT_TYPER = """
 import sys
 from importlib.metadata import entry_points
@@ -663,6 +731,11 @@ FAILURES = {
         2,
         ["gateway: 1 fault", "  routes.docs.mount = .*: does not start: .*no-such-folder does not exist.*"],
     ),
+    "data that cannot be used": Failure(
+        ["demo", "--port", "{fourth}", "--docs", ".", "--state", "broken"],
+        1,
+        [".*/broken/tickets.sqlite cannot be used; make it anew: tunnelgate demo --fresh .*"],
+    ),
     "a state folder that cannot be made": Failure(
         ["demo", "--port", "{other}", "--docs", ".", "--state", "not-a-folder/state"],
         1,
@@ -691,16 +764,21 @@ def failed(tmp_path_factory: pytest.TempPathFactory) -> Generator[Failed]:
     folder = tmp_path_factory.mktemp("failures")
     with ExitStack() as stack:
         taken = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
-        ports = {"taken": taken.getsockname()[1], "free": free_port(), "other": free_port()}
+        ports = {"taken": taken.getsockname()[1]}
+        ports |= {name: free_port() for name in ("free", "other", "third", "fourth")}
         for name, source in MODULES.items():
             (folder / f"{name}.py").write_text(dedent(source))
         for name, text in FILES.items():
             (folder / name).write_text(dedent(text))
+        (folder / "broken").mkdir()
+        (folder / "broken" / "tickets.sqlite").write_text("no database")
         commands = {
             name: [TUNNELGATE, *(part.format(**ports) if "{" in part else part for part in failure.command)]
             for name, failure in FAILURES.items()
         }
         commands["lifespan"] = [TUNNELGATE, "serve", "--config", "lifespan.yaml"]
+        without_servers = ["demo", "--port", str(ports["third"]), "--state", "without-servers"]
+        commands["servers"] = [sys.executable, "-c", WITHOUT_SERVERS, *without_servers]
         commands["extra"] = [sys.executable, "-c", WITHOUT_TYPER, "--help"]
         env = environment(folder, PYTHONPATH=str(folder))
         processes = {
@@ -784,6 +862,11 @@ def test_the_command_can_be_run_as_a_module(tmp_path: Path) -> None:
     assert done.stdout.splitlines() == ["docs.example.com: no tools", "  without a token: /x"]
 
 
+def test_the_demo_without_what_the_servers_need_names_the_extra(failed: Failed) -> None:
+    sentence = "the demo needs sqlalchemy: pip install 'tunnelgate[servers]'\n"
+    assert failed.result("servers") == (1, "", sentence)
+
+
 def test_the_command_without_its_extra_names_the_extra(failed: Failed) -> None:
     code, out, err = failed.result("extra")
 
@@ -805,9 +888,13 @@ def port_is_free(port: int) -> bool:
         return connection.connect_ex(("127.0.0.1", port)) != 0
 
 
-def test_sigterm_ends_the_demo(tmp_path: Path, documents: Path) -> None:
-    port = free_port()
-    command = [TUNNELGATE, "demo", "--port", str(port), "--docs", str(documents)]
+def test_sigterm_ends_a_demo_that_was_to_be_fresh_and_so_got_over_what_was_there(
+    tmp_path: Path, documents: Path
+) -> None:
+    port, state = free_port(), tmp_path / ".local" / "state" / "tunnelgate" / "demo"
+    state.mkdir(parents=True)
+    (state / "tickets.sqlite").write_text("no database")
+    command = [TUNNELGATE, "demo", "--fresh", "--port", str(port), "--docs", str(documents)]
 
     with running(command, environment(tmp_path)) as program:
         code = end(program, signal.SIGTERM)
@@ -830,7 +917,10 @@ def test_ctrl_c_ends_the_demo_and_what_it_wrote_can_be_served_from_anywhere(
 
     with running([*command, "--docs", str(documents), "--state", str(state)], env, tmp_path) as program:
         shown = Demo(program, port, tmp_path)
-        probe = shown.part("From another terminal, the three questions at once:", "With curl:")
+        probe = shown.part(
+            "From another terminal, what each server lists, a call of each, and a host that is blocked:",
+            "A token for alice",
+        )
         probed = run(["sh", "-c", probe], env, Path("/"))
         code = end(program, signal.SIGINT)
 

@@ -10,8 +10,8 @@ from tests.support.asgi import Spy
 from tests.support.processes import free_port
 from tests.support.servers import serve
 from tunnelgate.asgi import Receive, Scope, Send
-from tunnelgate_app.client import DemoClient
-from tunnelgate_app.demo import BLOCKED_HOST, ROUTES, DemoError, DemoState
+from tunnelgate_app.client import DemoClient, summary
+from tunnelgate_app.demo import BLOCKED_HOST, ROUTES, DemoError, DemoRoute, DemoState
 
 DOCS = ROUTES["docs"]
 TOKEN = orjson.dumps({"access_token": "eyJ0", "token_type": "Bearer"})
@@ -168,6 +168,72 @@ def test_the_probe_asks_three_questions_and_finds_nothing_wrong(gate: Gate) -> N
     assert {headers["authorization"] for _, headers, _ in gate.seen[1:]} == {"Bearer eyJ0"}
     params = orjson.loads(gate.seen[2][2])["params"]
     assert (params["name"], params["arguments"]) == (DOCS.tool, DOCS.arguments)
+
+
+@pytest.mark.parametrize("route", ROUTES.values(), ids=ROUTES)
+def test_each_route_is_asked_under_its_own_name_for_its_own_tool(gate: Gate, route: DemoRoute) -> None:
+    gate.client.probe(route)
+
+    assert [headers["host"] for _, headers, _ in gate.seen] == [
+        "login.tunnel.localhost",
+        route.hostname,
+        route.hostname,
+        BLOCKED_HOST,
+    ]
+    assert parse_qs(gate.seen[0][2].decode())["resource"] == [route.resource(gate.port)]
+    called = orjson.loads(gate.seen[2][2])["params"]
+    assert (called["name"], called["arguments"]) == (route.tool, dict(route.arguments))
+
+
+ANSWERS = {
+    "tools_list_status": "200",
+    "tools_list_body": LISTED[1].decode(),
+    "tool_call_status": "200",
+    "tool_call_body": result({"structuredContent": {"hits": [{"path": "README.md"}]}})[1].decode(),
+    "blocked_status": "403",
+    "blocked_body": REFUSED.decode(),
+}
+
+
+def test_a_summary_has_what_a_person_looks_for_and_nothing_else() -> None:
+    assert summary(DOCS, ANSWERS) == [
+        "docs.tunnel.localhost",
+        "  200  lists search_docs, read_doc, list_docs",
+        '  200  search_docs {"query":"tunnel","limit":1}',
+        '       {"hits":[{"path":"README.md"}]}',
+        f"  403  admin.tunnel.localhost {REFUSED.decode()}",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("changed", "line"),
+    [
+        pytest.param(
+            {"tools_list_status": "401", "tools_list_body": '{"error":"token_required"}'},
+            '  401  lists {"error":"token_required"}',
+            id="a list that is refused",
+        ),
+        pytest.param({"tools_list_body": ""}, "  200  lists ", id="no list at all"),
+        pytest.param(
+            {"tool_call_body": '{"result":{"isError":true}}'},
+            '       {"result":{"isError":true}}',
+            id="a call that failed",
+        ),
+        pytest.param({"tool_call_body": "x" * 93}, f"       {'x' * 93}", id="as much as a line holds"),
+        pytest.param({"tool_call_body": "x" * 94}, f"       {'x' * 92}…", id="more than a line"),
+        pytest.param(
+            {"blocked_body": "a\x1b[2Jb\u202ec\x9bd\ne"},
+            "  403  admin.tunnel.localhost a [2Jb c d e",
+            id="what a terminal would obey",
+        ),
+    ],
+)
+def test_a_summary_shows_what_came_in_a_line_each(changed: dict[str, str], line: str) -> None:
+    lines = summary(DOCS, {**ANSWERS, **changed})
+
+    assert line in lines
+    assert len(lines) == 5
+    assert max(map(len, lines)) <= 100
 
 
 LIST_WRONG = "the list should be exactly search_docs, read_doc, list_docs"

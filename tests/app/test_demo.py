@@ -2,31 +2,36 @@ import ast
 import os
 import shlex
 import stat
+import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import httpx2
 import orjson
 import pytest
-from mcp import Client
-from mcp.client.streamable_http import streamable_http_client
 
-from tests.support.servers import serve
 from tunnelgate import Policy
-from tunnelgate_app import demo
 from tunnelgate_app.demo import (
+    ACCOUNTS,
     BLOCKED_HOST,
+    CLIENT_ID,
+    DESK_ROUTE,
+    ISSUER_ROUTE,
+    PROGRAM,
     ROUTES,
+    TERMINAL,
+    USERS,
     DemoError,
+    DemoRoute,
     DemoState,
     default_documents,
     default_state_folder,
+    hostname_of,
     introduction,
     prepare,
-    python_client,
+    url_of,
 )
-from tunnelgate_app.issuer.app import AUTHORIZE_PATH, PATHS
-from tunnelgate_servers.docs_readonly import create_app
+from tunnelgate_app.issuer.app import PATHS
 
 PORT = 18080
 DOCS = ROUTES["docs"]
@@ -49,41 +54,70 @@ def test_what_is_written_is_a_configuration_without_a_fault(tmp_path: Path, docu
     policy = Policy.from_file(prepare(tmp_path / "state", PORT, documents), {})
 
     assert policy.listen_addr == f"127.0.0.1:{PORT}"
+    names = ["docs", "tickets", "billing", "deploy", "desk", "login"]
     assert {name: policy.hostnames(name) for name in policy.routes} == {
-        "docs": ("docs.tunnel.localhost",),
-        "login": ("login.tunnel.localhost",),
+        name: (f"{name}.tunnel.localhost",) for name in names
     }
     assert list(policy.clients.allowed_ips) == ["127.0.0.0/8", "::1"]
+    assert list(policy.warnings) == []
+
+
+@pytest.mark.parametrize("demo", ROUTES.values(), ids=ROUTES)
+@pytest.mark.promise("closed-by-default")
+def test_the_configuration_lets_through_what_the_introduction_says(
+    demo: DemoRoute, tmp_path: Path, documents: Path
+) -> None:
+    policy = Policy.from_file(prepare(tmp_path / "state", PORT, documents), {})
+
+    route = policy.routes[demo.name]
+    assert policy.resource(demo.name) == demo.resource(PORT) == f"http://{demo.hostname}:{PORT}/mcp"
+    assert (tuple(route.scopes), tuple(route.tool_requirements)) == (demo.scopes, demo.tools)
+    assert isinstance(route.tool_requirements, Mapping)
+    assert {name: tuple(needed.scopes) for name, needed in route.tool_requirements.items()} == {
+        name: demo.tool_scopes.get(name, ()) for name in demo.tools
+    }
+    assert tuple(route.resource_requirements) == demo.resources
+    assert (route.prompts, route.methods, route.tasks) == (None, (), False)
+    assert route.public_paths == ()
 
 
 @pytest.mark.promise("closed-by-default")
-def test_the_configuration_lets_through_what_the_introduction_says(tmp_path: Path, documents: Path) -> None:
+def test_the_desk_and_the_issuer_speak_no_mcp(tmp_path: Path, documents: Path) -> None:
     policy = Policy.from_file(prepare(tmp_path / "state", PORT, documents), {})
 
-    docs, login = policy.routes["docs"], policy.routes["login"]
-    assert policy.resource("docs") == DOCS.resource(PORT) == f"http://docs.tunnel.localhost:{PORT}/mcp"
-    assert (tuple(docs.scopes), tuple(docs.tool_requirements)) == (DOCS.scopes, DOCS.tools)
-    assert tuple(docs.resource_requirements) == DOCS.resources
-    assert (docs.prompts, docs.methods, docs.tasks) == (None, (), False)
-    assert docs.public_paths == ()
-    assert (login.speaks_mcp, tuple(login.public_paths)) == (False, PATHS)
+    desk, login = policy.routes[DESK_ROUTE], policy.routes[ISSUER_ROUTE]
+    assert [desk.speaks_mcp, login.speaks_mcp] == [False, False]
+    assert tuple(login.public_paths) == PATHS
+    assert "/healthz" not in desk.public_paths
 
 
-@pytest.mark.anyio
-async def test_the_server_behind_has_the_listed_and_the_unlisted_tools_and_no_others(
-    tmp_path: Path, documents: Path
-) -> None:
-    app = create_app(folder=documents, index=tmp_path / "docs.sqlite")
-    with serve(app) as port:
-        async with (
-            httpx2.AsyncClient() as http,
-            Client(streamable_http_client(f"http://127.0.0.1:{port}/mcp", http_client=http)) as client,
-        ):
-            tools = (await client.list_tools()).tools
-            called = await client.call_tool(DOCS.tool, DOCS.arguments)
+def test_drafting_needs_more_than_reading_so_that_step_up_can_be_seen() -> None:
+    tickets = ROUTES["tickets"]
 
-    assert sorted(tool.name for tool in tools) == sorted(DOCS.tools + DOCS.unlisted)
-    assert not called.is_error
+    assert tickets.scopes == ("tickets:read",)
+    assert tickets.offered == ("tickets:read", "tickets:draft")
+    assert set(tickets.tool_scopes) == {"create_draft", "update_draft", "discard_draft"}
+
+
+def test_the_issuer_offers_what_listed_tools_need_and_nothing_else(tmp_path: Path, documents: Path) -> None:
+    policy = Policy.from_file(prepare(tmp_path / "state", PORT, documents), {})
+
+    login: Any = policy.routes[ISSUER_ROUTE].options
+    assert login["resources"] == {
+        **{route.resource(PORT): list(route.offered) for route in ROUTES.values()},
+        policy.routes[DESK_ROUTE].options["resource"]: ["tickets:submit"],
+    }
+    assert login["users"] == list(USERS)
+    assert {each["client_id"] for each in login["clients"]} == {DESK_ROUTE, TERMINAL}
+
+
+def test_the_accounts_of_two_people_are_different_ones() -> None:
+    alice, bob = (set(ACCOUNTS[user]) for user in USERS)
+
+    assert ACCOUNTS[CLIENT_ID] == "*"
+    assert alice
+    assert bob
+    assert alice & bob == set()
 
 
 @pytest.mark.promise("development-only")
@@ -98,7 +132,7 @@ def test_only_their_owner_can_read_the_files_with_secrets_and_the_folder(
         os.umask(before)
 
     secret = {"signing-key.json", "state.json", "tunnelgate.yaml"}
-    assert {path.name for path in folder.iterdir()} == {*secret, "jwks.json"}
+    assert {path.name for path in folder.iterdir()} == {*secret, "jwks.json", PROGRAM}
     assert {mode_of(folder / name) for name in secret} == {0o600}
     assert mode_of(folder) == 0o700
 
@@ -124,14 +158,18 @@ def test_what_another_command_needs_is_read_back(tmp_path: Path, documents: Path
     assert state.gate == f"http://127.0.0.1:{PORT}"
 
 
-def test_each_start_makes_a_new_key_and_a_new_secret(tmp_path: Path, documents: Path) -> None:
-    prepare(tmp_path, PORT, documents)
-    key, secret = (tmp_path / "jwks.json").read_bytes(), DemoState.from_folder(tmp_path).client_secret
+def test_each_start_makes_a_new_key_and_new_secrets(tmp_path: Path, documents: Path) -> None:
+    made: list[tuple[Any, ...]] = []
+    for _ in range(2):
+        policy = Policy.from_file(prepare(tmp_path, PORT, documents), {})
+        secret = DemoState.from_folder(tmp_path).client_secret
+        desk: Any = policy.routes[DESK_ROUTE].options
+        login: Any = policy.routes[ISSUER_ROUTE].options
+        assert login["client_secret"] == secret
+        assert desk["client_secret"] in [each.get("client_secret") for each in login["clients"]]
+        made.append(((tmp_path / "jwks.json").read_bytes(), secret, desk["client_secret"]))
 
-    prepare(tmp_path, PORT, documents)
-
-    assert (tmp_path / "jwks.json").read_bytes() != key
-    assert DemoState.from_folder(tmp_path).client_secret != secret
+    assert len({*made[0], *made[1]}) == 6
 
 
 @pytest.mark.parametrize("name", ["signing-key.json", "state.json", "tunnelgate.yaml"])
@@ -157,16 +195,24 @@ def test_the_configuration_can_be_served_from_another_folder(
     monkeypatch.chdir("/")
     policy = Policy.from_file(configuration, {})
     assert policy.oauth is not None
-    options: Any = policy.routes["docs"].options
-    login: Any = policy.routes["login"].options
-    files = [policy.oauth.issuers[0].jwks_file, options["folder"], *options["extra_files"], login["key_file"]]
+    options: dict[str, Any] = {name: route.options for name, route in policy.routes.items()}
+    docs, login = options["docs"], options["login"]
+    files = [policy.oauth.issuers[0].jwks_file, docs["folder"], *docs["extra_files"], login["key_file"]]
     assert [str(file) for file in files if not Path(str(file)).exists()] == []
-    assert Path(policy.audit.file).parent == Path(options["index"]).parent == tmp_path / "state"
+    state = tmp_path / "state"
+    assert Path(policy.audit.file).parent == Path(options["deploy"]["releases"]).parent == state
+    databases = {name: each["database"] for name, each in options.items() if "database" in each}
+    assert databases == {
+        "docs": f"sqlite:///{state}/documents.sqlite",
+        "tickets": f"sqlite:///{state}/tickets.sqlite",
+        "billing": f"sqlite:///{state}/billing.sqlite",
+        "desk": f"sqlite:///{state}/tickets.sqlite",
+    }
 
 
 @pytest.mark.parametrize(
     "name",
-    ["", "signing-key.json", "jwks.json", "state.json", "tunnelgate.yaml"],
+    ["", "signing-key.json", "jwks.json", "state.json", PROGRAM, "tunnelgate.yaml"],
     ids=lambda n: n or "the folder",
 )
 def test_what_cannot_be_written_is_one_sentence_that_names_it(
@@ -249,46 +295,42 @@ def test_the_documents_of_a_working_copy_are_its_own() -> None:
     assert (folder, files) == (root / "docs", (root / "README.md",))
 
 
-def test_the_documents_of_an_installed_package_come_with_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_documents_of_an_installed_package_come_with_it(tmp_path: Path) -> None:
     package = tmp_path / "site-packages" / "tunnelgate_app"
     (package / "documents" / "docs").mkdir(parents=True)
     (package / "documents" / "README.md").touch()
-    monkeypatch.setattr(demo, "__file__", str(package / "demo.py"))
 
     documents = package / "documents"
-    assert default_documents() == (documents / "docs", (documents / "README.md",))
+    assert default_documents(package) == (documents / "docs", (documents / "README.md",))
 
 
 @pytest.mark.parametrize("there", ["docs", "README.md", ""], ids=["only a folder", "only a file", "nothing"])
-def test_without_documents_the_sentence_says_how_to_name_some(
-    there: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_without_documents_the_sentence_says_how_to_name_some(there: str, tmp_path: Path) -> None:
     if there == "docs":
         (tmp_path / there).mkdir()
     elif there:
         (tmp_path / there).touch()
-    monkeypatch.setattr(demo, "__file__", str(tmp_path / "app" / "tunnelgate_app" / "demo.py"))
 
     with pytest.raises(DemoError, match=r"^there are no documents to search; name a folder with --docs$"):
-        default_documents()
+        default_documents(tmp_path / "app" / "tunnelgate_app")
 
 
 def test_the_introduction_names_everything_that_a_person_needs(tmp_path: Path) -> None:
     text = introduction(STATE, tmp_path, "tunnelgate")
 
+    for route in ROUTES.values():
+        for part in (route.hostname, ", ".join(route.tools), ", ".join(route.unlisted)):
+            assert part in text
     for part in (
         STATE.gate,
-        DOCS.hostname,
-        DOCS.resource(PORT),
-        *DOCS.scopes,
-        *DOCS.tools,
-        *DOCS.unlisted,
-        AUTHORIZE_PATH,
+        f"{url_of(DESK_ROUTE, PORT)}/",
+        hostname_of(ISSUER_ROUTE),
         BLOCKED_HOST,
-        "tunnelgate probe --route docs",
+        "tunnelgate probe",
+        "tunnelgate token --route tickets --user alice",
         "$(tunnelgate token --route docs",
+        ROUTES["tickets"].resource(PORT),
+        str(tmp_path / PROGRAM),
         str(tmp_path / "audit.jsonl"),
         str(tmp_path / "tunnelgate.yaml"),
         "Ctrl-C",
@@ -297,7 +339,15 @@ def test_the_introduction_names_everything_that_a_person_needs(tmp_path: Path) -
     assert STATE.client_secret not in text
 
 
-@pytest.mark.parametrize("command", ["probe", "token"])
+def test_the_introduction_fits_a_terminal_below_the_lines_with_which_the_gate_starts() -> None:
+    lines = introduction(STATE, default_state_folder(), "tunnelgate").splitlines()
+
+    assert len(lines) <= 34
+    by_itself = [line for line in lines if str(default_state_folder()) not in line]
+    assert [line for line in by_itself if len(line) > 100] == []
+
+
+@pytest.mark.parametrize("command", ["probe", "token --route tickets --user alice", "token --route docs"])
 def test_the_commands_that_are_printed_find_the_state_wherever_it_is_kept(
     tmp_path: Path, command: str
 ) -> None:
@@ -305,24 +355,19 @@ def test_the_commands_that_are_printed_find_the_state_wherever_it_is_kept(
 
     text = introduction(STATE, folder, "tunnelgate")
 
-    _, _, printed = text.partition(f"tunnelgate {command} --route docs")
+    _, _, printed = text.partition(f"tunnelgate {command}")
     options = shlex.split(printed.partition("\n")[0].partition(")")[0])
     assert options == ["--state", str(folder)]
 
 
-def test_the_program_for_the_sdk_can_be_copied_as_it_stands(tmp_path: Path) -> None:
-    text = introduction(STATE, tmp_path, "tunnelgate")
+def test_the_program_for_the_sdk_is_beside_the_configuration_and_has_no_secret(
+    tmp_path: Path, documents: Path
+) -> None:
+    prepare(tmp_path, PORT, documents)
 
-    _, _, rest = text.partition("With the Python SDK:\n\n")
-    program, found, _ = rest.partition("\n\nWith a client that logs in by itself")
-    assert found
+    program = (tmp_path / PROGRAM).read_text("utf-8")
     ast.parse(program)
-    assert program == python_client(STATE, DOCS, "TOKEN").rstrip("\n")
-
-
-def test_the_program_for_the_sdk_is_python_with_the_token_in_it() -> None:
-    program = python_client(STATE, DOCS, "eyJ0")
-
-    ast.parse(program)
-    assert '"Authorization": "Bearer eyJ0"' in program
     assert f'"{STATE.gate}/mcp"' in program
+    assert DemoState.from_folder(tmp_path).client_secret not in program
+    line = next(line for line in introduction(STATE, tmp_path, "tunnelgate").splitlines() if PROGRAM in line)
+    assert shlex.split(line)[-3:] == [sys.executable, str(tmp_path / PROGRAM), "docs"]

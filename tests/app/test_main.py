@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.demos import prepare_docs_alone
 from tests.support.leaks import Link, remote
 from tests.support.processes import SCRIPTS, environment, free_port, running
 from tunnelgate_app.client import DemoClient
-from tunnelgate_app.demo import ROUTES, DemoState, prepare
+from tunnelgate_app.demo import ROUTES, DemoState
 
 STRICT = (
     "--http tunnelgate.uvicorn_http:StrictHttpToolsProtocol "
@@ -42,7 +43,7 @@ def test_uvicorn_serves_the_gateway_and_says_when_it_should_be_run_otherwise(
     tmp_path: Path, documents: Path, options: Sequence[str], told: int
 ) -> None:
     port = free_port()
-    configuration = prepare(tmp_path, port, documents)
+    configuration = prepare_docs_alone(tmp_path, port, documents)
 
     env = environment(tmp_path, TUNNELGATE_CONFIG=str(configuration))
     with running(uvicorn("--port", str(port), *options), env) as server:
@@ -57,7 +58,7 @@ def test_uvicorn_serves_the_gateway_and_says_when_it_should_be_run_otherwise(
 
 @pytest.mark.promise("whole-configuration")
 def test_a_listener_with_tls_is_not_for_a_server_that_has_its_own(tmp_path: Path, documents: Path) -> None:
-    configuration = prepare(tmp_path, free_port(), documents)
+    configuration = prepare_docs_alone(tmp_path, free_port(), documents)
     tls = "tls: {cert_file: server.pem, key_file: server.key}\n"
     configuration.write_text(configuration.read_text("utf-8") + tls, "utf-8")
 

@@ -8,17 +8,20 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
-_BLOCK = re.compile(r"^```(?P<language>\w*)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
+_BLOCK = re.compile(
+    r"^(?:`(?P<file>\S+)`\n\n)?```(?P<language>\w*)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL
+)
 
 
 @dataclass(frozen=True)
 class Block:
-    """One fenced block: what it is written in, and where it stands."""
+    """One fenced block: what it is written in, where it stands, and the name of its file where it has one."""
 
     page: Path
     line: int
     language: str
     text: str
+    file: str
 
     @property
     def place(self) -> str:
@@ -31,7 +34,8 @@ def blocks(*languages: str) -> Iterator[Block]:
         text = page.read_text("utf-8")
         for match in _BLOCK.finditer(text):
             if match["language"] in languages:
-                yield Block(page, text.count("\n", 0, match.start()) + 1, match["language"], match["text"])
+                line = text.count("\n", 0, match.start("text"))
+                yield Block(page, line, match["language"], match["text"], match["file"] or "")
 
 
 def shell_commands(text: str) -> list[tuple[str, str]]:

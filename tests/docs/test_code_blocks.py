@@ -10,6 +10,7 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
+import httpx2
 import orjson
 import pytest
 import yaml
@@ -21,13 +22,26 @@ from tests.support.processes import READY, SCRIPTS, environment, free_port, runn
 from tests.support.tokens import Token, jwks
 from tunnelgate import Policy, Sealer, StaticKeys, protect
 from tunnelgate.asgi import Scope
+from tunnelgate_servers.commands.options import read_options
+from tunnelgate_servers.deploy_status.records import read_release
 
 SHOWN_PORT = "8080"
 # What each server says when it listens; uvicorn starts the application before it does.
 SERVERS = {"tunnelgate serve": READY, "uvicorn ": "Uvicorn running on"}
 README_YAML = next(block.text for block in blocks("yaml") if block.page.name == "README.md")
 SHELL_LINES = [line for block in blocks("sh") for line in block.text.splitlines()]
-PYTHON_PAGES = sorted({block.page for block in blocks("python")})
+SERVER_COMMAND = ".venv/bin/tunnelgate-servers "
+SERVER_LINES = sorted({line for line in SHELL_LINES if line.startswith(SERVER_COMMAND)})
+SERVER_BLOCKS = [
+    block
+    for block in blocks("yaml")
+    if any(f"--config {block.file}" in line for line in SERVER_LINES) and block.file
+]
+RECORD_BLOCKS = [block for block in blocks("yaml") if block.file.startswith("releases/")]
+POLICY_BLOCKS = [block for block in blocks("yaml") if block not in (*SERVER_BLOCKS, *RECORD_BLOCKS)]
+# Those with the name of a file are a server, which test_write_a_server.py builds and runs.
+PYTHON_BLOCKS = [block for block in blocks("python") if not block.file]
+PYTHON_PAGES = sorted({block.page for block in PYTHON_BLOCKS})
 
 
 def place_of(block: Block) -> str:
@@ -81,7 +95,7 @@ def test_the_python_blocks_of_a_page_run_in_their_order(page: Path, monkeypatch:
     spy = Spy()
     names: dict[str, Any] = {"my_mcp_app": spy}
 
-    for block in blocks("python"):
+    for block in PYTHON_BLOCKS:
         if block.page == page:
             exec(compile(block.text, block.place, "exec"), names)
 
@@ -91,11 +105,54 @@ def test_the_python_blocks_of_a_page_run_in_their_order(page: Path, monkeypatch:
     assert spy.scopes == []
 
 
-@pytest.mark.parametrize("block", [*blocks("yaml")], ids=place_of)
+@pytest.mark.parametrize("block", POLICY_BLOCKS, ids=place_of)
 def test_a_yaml_block_is_a_policy_without_a_fault(block: Block) -> None:
     policy = Policy.from_mapping(yaml.safe_load(block.text), block.place)
 
     assert policy.routes
+
+
+@pytest.mark.parametrize("block", SERVER_BLOCKS, ids=place_of)
+def test_the_file_of_a_server_is_one_without_a_fault(block: Block, tmp_path: Path) -> None:
+    file = tmp_path / block.file
+    file.write_text(block.text, "utf-8")
+    (server,) = {words[2] for words in map(str.split, SERVER_LINES) if words[-1] == block.file}
+
+    assert read_options(server, file).given["resource"] == "http://127.0.0.1:9001/mcp"
+
+
+@pytest.mark.parametrize("block", RECORD_BLOCKS, ids=place_of)
+def test_a_release_record_is_read_where_it_is_said_to_lie(block: Block) -> None:
+    release = read_release(block.file.removeprefix("releases/"), block.text.encode())
+
+    assert release.record.kind == "hotfix"
+
+
+@pytest.mark.parametrize("line", SERVER_LINES)
+def test_a_line_of_the_command_of_the_servers_does_what_it_says(line: str, tmp_path: Path) -> None:
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "docs" / "tunnels.md").write_text("# Tunnels\n\nA tunnel carries bytes.\n", "utf-8")
+    (tmp_path / "jwks.json").write_bytes(jwks("ES256"))
+    port = free_port()
+    for block in SERVER_BLOCKS:
+        text = block.text.replace("9001", str(port))
+        (tmp_path / block.file).write_text(text, "utf-8")
+    command = shlex.split(line.replace(".venv/bin/", f"{SCRIPTS}{os.sep}"))
+    env = environment(tmp_path)
+
+    if command[1] == "serve":
+        with running(command, env, tmp_path, "listens on"):
+            answer = httpx2.post(f"http://127.0.0.1:{port}/mcp", trust_env=False)
+        assert answer.status_code == 401
+        assert f"http://127.0.0.1:{port}/" in answer.headers["www-authenticate"]
+    else:
+        before = {path.name for path in tmp_path.iterdir()}
+        done = subprocess.run(
+            command, env=env, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False
+        )
+        assert done.returncode == 0, done.stderr
+        made = {path.name for path in tmp_path.iterdir()} - before
+        assert made == {{"seed": "sample", "migrate": "tickets.sqlite", "reindex": "docs.sqlite"}[command[1]]}
 
 
 def test_the_answers_shown_to_callers_are_those_that_they_get() -> None:
@@ -129,7 +186,9 @@ def a_call_of(tool: str, with_header: tuple[str, str] | None) -> tuple[Scope, by
     return http_scope(method="POST", path="/mcp", headers=headers, client=("10.1.2.3", 5)), body
 
 
-@pytest.mark.parametrize("line", [line for line in SHELL_LINES if not line.startswith("make ")])
+@pytest.mark.parametrize(
+    "line", [line for line in SHELL_LINES if not line.startswith(("make ", SERVER_COMMAND))]
+)
 def test_a_shell_line_does_what_it_says(line: str, tmp_path: Path) -> None:
     port = free_port()
     configuration = README_YAML.replace(SHOWN_PORT, str(port)).replace("./docs,", f"{ROOT / 'docs'},")

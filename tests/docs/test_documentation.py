@@ -3,8 +3,10 @@
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from inspect import signature
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -30,8 +32,10 @@ from tunnelgate import (
     Upstreams,
     UpstreamTls,
 )
+from tunnelgate_app.demo import ROUTES
 from tunnelgate_app.issuer import create_app
 from tunnelgate_app.issuer.app import PATHS
+from tunnelgate_servers import billing_audit, deploy_status, docs_readonly, tickets_draft
 
 CONFIGURATION = ROOT / "docs" / "configuration.md"
 ISSUER = ROOT / "docs" / "development-issuer.md"
@@ -103,6 +107,63 @@ def test_every_option_of_the_development_issuer_is_documented_with_its_default()
         assert repr(yaml.safe_load(documented[name])) == repr(default).translate(AS_LISTS), name
 
 
+FACTORIES: dict[str, Callable[..., Any]] = {
+    "docs-readonly": docs_readonly.create_app,
+    "tickets-draft": tickets_draft.create_app,
+    "The desk": tickets_draft.create_desk,
+    "billing-audit": billing_audit.create_app,
+    "deploy-status": deploy_status.create_app,
+}
+SERVERS_PAGE = ROOT / "docs" / "servers.md"
+
+
+def options_below(heading: str) -> list[str]:
+    text = SERVERS_PAGE.read_text("utf-8")
+    parts = re.split(r"^#{2,3} (.+)$", text, flags=re.MULTILINE)
+    section = dict(zip(parts[1::2], parts[2::2], strict=True))[heading]
+    rows = re.findall(r"^\| (`[a-z_]+`(?:, `[a-z_]+`)*) \|", section, re.MULTILINE)
+    return [name for names in rows for name in re.findall(r"[a-z_]+", names)]
+
+
+@pytest.mark.parametrize("heading", FACTORIES)
+def test_every_option_of_a_sample_server_is_documented_and_nothing_else_is(heading: str) -> None:
+    taken = set(signature(FACTORIES[heading]).parameters) - {"fetch", "clock"}  # which are for tests
+    common = set[str]() if heading == "The desk" else set(options_below("Inside a gate"))
+
+    documented = options_below(heading)
+    assert len(documented) == len(set(documented))
+    assert set(documented) | common == taken
+    assert set(documented) & common == set()
+
+
+def test_the_tools_of_the_sample_servers_are_documented_with_what_the_demo_lists_and_asks_for() -> None:
+    table = re.findall(
+        r"^\| `([a-z]+)-[a-z]+` \| [^|]+ \| ([^|]+) \| ([^|]+) \|",
+        SERVERS_PAGE.read_text("utf-8"),
+        re.MULTILINE,
+    )
+
+    documented = {name: (scopes_of(listed), scopes_of(unlisted)) for name, listed, unlisted in table}
+    for route in ROUTES.values():
+        listed, unlisted = documented[route.name]
+        assert list(listed) == list(route.tools)
+        assert {name: (scope,) for name, scope in listed.items()} == {
+            name: route.tool_scopes.get(name, route.scopes) for name in route.tools
+        }
+        assert list(unlisted) == list(route.unlisted)
+        assert set(unlisted.values()) & set(route.offered) == set()
+    assert list(documented) == list(ROUTES)
+
+
+def scopes_of(cell: str) -> dict[str, str]:
+    """Return the scope of each tool in a cell such as `read_doc`, `list_docs`: `docs:read`; …"""
+    scopes: dict[str, str] = {}
+    for part in cell.split(";"):
+        *tools, scope = re.findall(r"`([^`]+)`", part)
+        scopes |= dict.fromkeys(tools, scope)
+    return scopes
+
+
 def test_every_path_of_the_development_issuer_is_documented() -> None:
     text = ISSUER.read_text("utf-8")
 
@@ -140,4 +201,5 @@ def test_every_link_within_the_documentation_leads_somewhere() -> None:
 
 def is_documentation(target: Path) -> bool:
     """Return whether a link stays where the documentation is, also when only the package is installed."""
-    return target.suffix == ".md" or "docs" in target.parts or "examples" in target.parts
+    folder = target.resolve().relative_to(ROOT.resolve()).parts[0]
+    return target.suffix == ".md" or folder in ("docs", "examples")

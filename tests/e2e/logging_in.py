@@ -24,17 +24,18 @@ from pydantic import AnyUrl
 from tests.app.issuer.browsing import Browser, sent_to
 from tests.support.asgi import Reply
 from tests.support.audit import Records
+from tests.support.demos import prepare_docs_alone
 from tests.support.servers import serve
 from tunnelgate import Policy
 from tunnelgate.asgi import ASGIApp
 from tunnelgate.fetching import Fetched
-from tunnelgate_app.demo import ROUTES, prepare
+from tunnelgate_app.demo import ISSUER_ROUTE, ROUTES, url_of
 from tunnelgate_app.gateway import create_gateway
 from tunnelgate_app.issuer import create_app
 
 PORT = 8080  # in names alone; where the gate listens is decided when it starts
 MCP_URL = ROUTES["docs"].resource(PORT)
-ISSUER = f"http://login.tunnel.localhost:{PORT}"
+ISSUER = url_of(ISSUER_ROUTE, PORT)
 REDIRECT = "http://127.0.0.1:4567/callback"
 READ, FULL = "docs:read", "docs:full"
 DOCUMENT_HOST = "client.example.com"
@@ -171,6 +172,7 @@ class Tunnel:
         self,
         storage: Storage,
         *,
+        url: str = MCP_URL,
         metadata_url: str | None = None,
         user: str = "alice",
         unticked: Sequence[str] = (),
@@ -185,7 +187,7 @@ class Tunnel:
 
             person = User(Browser(send), user, unticked)
             provider = OAuthClientProvider(
-                MCP_URL,
+                url,
                 METADATA.model_copy(),
                 storage,
                 redirect_handler=person.visit,
@@ -194,7 +196,7 @@ class Tunnel:
             )
             async with (
                 self.http("client", provider) as http,
-                Client(streamable_http_client(MCP_URL, http_client=http)) as client,
+                Client(streamable_http_client(url, http_client=http)) as client,
             ):
                 yield client
 
@@ -213,8 +215,8 @@ def tunnel(folder: Path, **issuer: Any) -> Generator[Tunnel]:
     documents = folder / "documents"
     documents.mkdir()
     (documents / "tunnels.md").write_text("# Tunnels\n\nA tunnel carries bytes.\n", "utf-8")
-    configuration = yaml.safe_load(prepare(folder / "state", PORT, documents).read_text("utf-8"))
-    docs, login = configuration["routes"]["docs"], configuration["routes"]["login"]
+    configuration = yaml.safe_load(prepare_docs_alone(folder / "state", PORT, documents).read_text("utf-8"))
+    docs, login = (configuration["routes"][name] for name in ("docs", ISSUER_ROUTE))
     docs["tools"] = {"search_docs": None, "list_docs": None, "read_doc": {"scopes": [FULL]}}
     login["options"]["resources"] = {MCP_URL: [READ, FULL]}
     login["mount"] = issuer.pop("mount", login["mount"])

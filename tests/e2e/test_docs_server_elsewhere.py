@@ -1,8 +1,10 @@
-"""The configuration of the demo with its docs server as a process of its own, as a person would run both."""
+"""The docs server as a process of its own behind the gate of the demo, as a person would run both.
+
+It verifies by itself the token that the gate has for it, which is not the one that the caller brings.
+"""
 
 import json
 import signal
-import sys
 from collections.abc import AsyncGenerator, Generator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
@@ -16,16 +18,19 @@ import yaml
 from mcp import Client, MCPError
 from mcp.client.streamable_http import streamable_http_client
 
+from tests.servers.serving import own_check_options, token
+from tests.support.demos import prepare_docs_alone
 from tests.support.mcp import legacy, modern
 from tests.support.processes import SCRIPTS, Running, environment, free_port, running
 from tunnelgate_app.client import DemoClient
-from tunnelgate_app.demo import BLOCKED_HOST, ROUTES, DemoState, prepare
+from tunnelgate_app.demo import BLOCKED_HOST, ROUTES, DemoState
 
 DOCS = ROUTES["docs"]
 MODES = ["2026-07-28", "legacy"]
 LIMIT = 30  # seconds that anything here may take
 MAX_FAILURES = 2
 LISTENING = "docs_readonly listens on "
+SERVERS = str(SCRIPTS / "tunnelgate-servers")
 
 
 @dataclass(frozen=True)
@@ -50,12 +55,23 @@ class Elsewhere:
         lines = (self.home / "audit.jsonl").read_text("utf-8").splitlines()
         return [json.loads(line) for line in lines]
 
+    @property
+    def resource(self) -> str:
+        return f"http://127.0.0.1:{self.docs}/mcp"
+
     @contextmanager
     def docs_server(self) -> Generator[Running]:
         """Run the docs server as a person starts it."""
-        module = [sys.executable, "-m", "tunnelgate_servers.docs_readonly"]
-        command = [*module, str(self.documents), "--port", str(self.docs)]
-        with running(command, environment(self.home, TMPDIR=str(self.home)), self.home, LISTENING) as docs:
+        file = self.home / "docs.yaml"
+        options = {
+            "listen_addr": f"127.0.0.1:{self.docs}",
+            "folder": "documents",
+            "database": "sqlite:///docs.sqlite",
+            **own_check_options(self.home / "keys", self.resource),
+        }
+        file.write_text(yaml.safe_dump(options), "utf-8")
+        command = [SERVERS, "serve", "docs-readonly", "--config", str(file)]
+        with running(command, environment(self.home), self.home, LISTENING) as docs:
             yield docs
 
     @asynccontextmanager
@@ -87,7 +103,9 @@ def gate_in_front(home: Path) -> Generator[tuple[Elsewhere, Running]]:
         "# Tunnels\n\nA tunnel carries bytes and keeps no record.\n", "utf-8"
     )
     elsewhere = Elsewhere(home, documents, free_port(), free_port())
-    file = prepare(home, elsewhere.gate, documents)
+    (home / "keys").mkdir()
+    (home / "docs.token").write_text(token("docs:read", subject="gate", resource=elsewhere.resource), "utf-8")
+    file = prepare_docs_alone(home, elsewhere.gate, documents)
     configuration = yaml.safe_load(file.read_text("utf-8"))
     configuration["upstream"] = {"allowed_ips": ["127.0.0.1"]}
     route = configuration["routes"][DOCS.name]
@@ -97,6 +115,7 @@ def gate_in_front(home: Path) -> Generator[tuple[Elsewhere, Running]]:
         "max_failures": MAX_FAILURES,
         "retry_after": "4s",
     }
+    route["credentials"] = {"bearer_file": str(home / "docs.token")}
     file.write_text(yaml.safe_dump(configuration), "utf-8")
     command = [str(SCRIPTS / "tunnelgate"), "serve", "--config", str(file)]
     with running(command, environment(home), home) as gate:
@@ -135,6 +154,33 @@ async def test_another_host_is_blocked_and_reaches_no_server(both: Elsewhere) ->
 
     assert (answer.status_code, answer.json()) == (403, {"error": "host_not_allowed", "host": BLOCKED_HOST})
     assert both.records[-1]["reason"] == "host-unknown"
+
+
+@pytest.mark.parametrize(
+    ("bearer", "status"),
+    [
+        pytest.param(None, 401, id="no token"),
+        pytest.param("the caller's", 401, id="the caller's token for the gate"),
+        pytest.param("another server's", 401, id="a token of the same issuer for another server"),
+        pytest.param("its own", 200, id="a token that was made for it"),
+    ],
+)
+def test_the_docs_server_takes_only_tokens_that_were_made_for_it(
+    both: Elsewhere, bearer: str | None, status: int
+) -> None:
+    tokens = {
+        "the caller's": both.client.fetch_token(DOCS),
+        "another server's": token("docs:read", resource="http://127.0.0.1:9/mcp"),
+        "its own": token("docs:read", resource=both.resource),
+    }
+    (_, *headers), body = modern("tools/list")
+    given = {**dict(headers), **({"authorization": f"Bearer {tokens[bearer]}"} if bearer else {})}
+
+    answer = httpx2.post(both.resource, headers=given, content=body, timeout=LIMIT)
+
+    assert answer.status_code == status
+    if status == 401:
+        assert "resource_metadata=" in answer.headers["www-authenticate"]
 
 
 def test_the_three_questions_of_the_probe_are_answered_as_in_the_demo(both: Elsewhere) -> None:
