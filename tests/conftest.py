@@ -27,6 +27,16 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out the tests that have no database when they are to run on PostgreSQL."""
+    if not config.getoption("--postgres"):
+        return
+    needed = {"databases", "postgres"}
+    kept = [each for each in items if isinstance(each, pytest.Function) and needed & {*each.fixturenames}]
+    config.hook.pytest_deselected(items=[each for each in items if each not in kept])
+    items[:] = kept
+
+
 @pytest.fixture(scope="session")
 def postgres() -> Generator[Postgres]:
     """Run a private PostgreSQL for as long as the tests run."""

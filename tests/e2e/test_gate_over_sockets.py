@@ -15,20 +15,23 @@ import pytest
 from mcp import Client, MCPError
 from mcp.client.streamable_http import streamable_http_client
 
+from tests.servers.serving import own_check_options, token
 from tests.support.asgi import Headers, Reply
 from tests.support.audit import Records
 from tests.support.mcp import legacy, modern
 from tests.support.remote import WAYS, placed
 from tests.support.servers import serve
 from tests.support.tokens import ISSUER, Token, jwks
-from tunnelgate import Clients, Issuer, OAuth, Policy, Route, RouteClients, Rule, StaticKeys
+from tunnelgate import Clients, Credentials, Issuer, OAuth, Policy, Route, RouteClients, Rule, StaticKeys
 from tunnelgate.asgi import ASGIApp, Receive, Scope, Send
 from tunnelgate.chain import build_gate
 from tunnelgate.materials import gather
-from tunnelgate_servers.docs_readonly import LOOPBACK_HOSTS, create_app
+from tunnelgate_servers.docs_readonly import create_app
+from tunnelgate_servers.hosting import LOOPBACK_HOSTS
 
 ALLOWED_TOOLS = {"search_docs": (), "read_doc": ("docs:full",)}
 HOSTS = ("docs.example.com", "wiki.example.com")
+ELSEWHERE = "https://docs.internal/mcp"
 MODES = ["2026-07-28", "legacy"]
 
 
@@ -71,10 +74,15 @@ def gate(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     (folder / "tunnels.md").write_text("# Tunnels\n\nA tunnel carries bytes and keeps no record.\n", "utf-8")
     (folder / "board").mkdir()
     (folder / "board" / "plan.md").write_text("# Plan\n\nNobody else is to read this.\n", "utf-8")
-    index = tmp_path_factory.mktemp("index") / "docs.sqlite"
-    # A server elsewhere is asked by its own name.
-    hosts = HOSTS if request.param == "mounted" else LOOPBACK_HOSTS
-    upstream = Counted(create_app(folder=folder, index=index, allowed_hosts=hosts))
+    index = tmp_path_factory.mktemp("index")
+    is_mounted = request.param == "mounted"
+    # A server elsewhere is asked by its own name, and verifies the token that the gate has for it.
+    hosts = HOSTS if is_mounted else LOOPBACK_HOSTS
+    check = {} if is_mounted else own_check_options(index, ELSEWHERE)
+    (index / "docs.token").write_text(token("docs:read", resource=ELSEWHERE), "utf-8")
+    credentials = None if is_mounted else Credentials(bearer_file=str(index / "docs.token"))
+    database = f"sqlite:///{index / 'docs.sqlite'}"
+    upstream = Counted(create_app(folder=folder, database=database, allowed_hosts=hosts, **check))
     records = Records()
     tools: Any = {name: {"scopes": scopes} for name, scopes in ALLOWED_TOOLS.items()}
     policy = Policy(
@@ -89,8 +97,9 @@ def gate(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
                     "docs:///board/{+path}": Rule(claims={"department": ["board"]}),
                 },
                 clients=RouteClients(allowed_ips=["127.0.0.1"]),
+                credentials=credentials,
             ),
-            "wiki.example.com": Route(tools=["search_docs"]),
+            "wiki.example.com": Route(tools=["search_docs"], credentials=credentials),
         },
     )
     materials = gather(policy, audit=records, keys_of=lambda _: StaticKeys(jwks("ES256")))

@@ -1,9 +1,12 @@
-"""A folder of Markdown documents as an MCP server: full-text search, reading and listing.
+"""A knowledge base as an MCP server: full-text search, reading and listing.
 
-app = create_app(folder="docs", index=".state/docs.sqlite3", extra_files=["README.md"])
+index_documents("sqlite:///docs.sqlite", "documents")
+app = create_app(database="sqlite:///docs.sqlite")
 """
 
-from tunnelgate_servers.docs_readonly.app import LOOPBACK_HOSTS, create_app
-from tunnelgate_servers.docs_readonly.errors import DocsError, DocumentsMissingError, OptionsError
+from tunnelgate_servers.docs_readonly.app import create_app
+from tunnelgate_servers.docs_readonly.errors import DocumentsMissingError
+from tunnelgate_servers.docs_readonly.indexing import index_documents
+from tunnelgate_servers.docs_readonly.results import IndexReport, SkippedFile
 
-__all__ = ["LOOPBACK_HOSTS", "DocsError", "DocumentsMissingError", "OptionsError", "create_app"]
+__all__ = ["DocumentsMissingError", "IndexReport", "SkippedFile", "create_app", "index_documents"]

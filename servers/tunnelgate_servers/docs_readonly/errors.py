@@ -1,33 +1,18 @@
-"""The errors of this server.
+"""What this server raises besides the errors of `hosting`.
 
-DocsError
-├── OptionsError               an option of `create_app` cannot be used
+ServerError
+├── OptionsError
 │   └── DocumentsMissingError  the folder, or a file named beside it, is not there
-├── RequestError               what a caller asked for cannot be answered
-│   └── NoSuchDocumentError    no document has this path
-└── IndexUnavailableError      the index cannot be read: broken, not refused
+└── RequestError
+    └── NoSuchDocumentError    no document has this path
 """
 
-
-class DocsError(Exception):
-    """Root of everything that this package raises on purpose."""
-
-
-class OptionsError(DocsError):
-    """An option of `create_app` cannot be used; the message is one sentence for the operator."""
+from tunnelgate_servers.hosting import OptionsError, RequestError
 
 
 class DocumentsMissingError(OptionsError):
     """The documents folder, or a file named beside it, does not exist or is of the wrong kind."""
 
 
-class RequestError(DocsError):
-    """A request cannot be answered as it was asked; the message is for the model and repeats no input."""
-
-
 class NoSuchDocumentError(RequestError):
     """No document of the index has the requested path."""
-
-
-class IndexUnavailableError(DocsError):
-    """The index file cannot be opened or read."""

@@ -1,46 +1,69 @@
-"""Reading: what a caller types, as a full-text expression in which nothing of it is an operator.
+"""Reading: what a caller types, as words in which nothing is an operator.
 
 A query is plain words, separated by white space or double quotes. Other punctuation inside a word, as in
 `audit.jsonl` or `tools/call`, parts it into words that have to follow each other. Words without any letter or
-digit are left out.
+digit are left out, and so are those that stand in every English text unless there are no others.
 """
 
 import re
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Final, Self
+from itertools import combinations, pairwise
+from typing import Final, Self, TypeAlias
 
-from tunnelgate_servers.docs_readonly.errors import RequestError
+from tunnelgate_servers.docs_readonly.folding import composed, fold
+from tunnelgate_servers.hosting import RequestError
 
-MAX_QUERY_CHARACTERS: Final = 500
-"""The length of the longest query, in characters."""
+MAX_WORDS: Final = 32
+"""How many different words a query may hold."""
 
-_SEPARATORS = re.compile(r'[\s"\0]+')  # for SQLite, NUL would end the expression
+Word: TypeAlias = tuple[str, ...]
+"""A word: one or more folded parts, of letters and digits, that follow each other in the text."""
+
+_FEW_WORDS: Final = 5  # of which every choice can be tried
+_SEPARATORS = re.compile(r'[\s"]+')
+_COMMON: Final = frozenset(
+    (word,)
+    for word in (
+        *("a", "an", "and", "are", "as", "at", "be", "by", "can", "do", "does", "for", "from", "how"),
+        *("i", "if", "in", "is", "it", "my", "not", "of", "on", "or", "our", "should", "that", "the"),
+        *("their", "there", "these", "this", "to", "was", "we", "what", "when", "where", "which"),
+        *("who", "why", "will", "with", "you", "your"),
+    )
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """The words of a query, each quoted for FTS5 and given once."""
+    """The words of a query, each once and in the order in which they came."""
 
-    words: tuple[str, ...]
+    words: tuple[Word, ...]
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Read the words of a query; raises `RequestError` when it is too long or holds none."""
-        if len(text) > MAX_QUERY_CHARACTERS:
-            raise RequestError(
-                f"The query is longer than {MAX_QUERY_CHARACTERS} characters; use a few words."
-            )
-        words = [word for word in _SEPARATORS.split(text) if any(character.isalnum() for character in word)]
+        """Read the words of a query; raises `RequestError` when it holds none, or too many."""
+        parts = (tuple(fold(word).lower().split()) for word in _SEPARATORS.split(composed(text)))
+        words = tuple(dict.fromkeys(word for word in parts if any(map(_is_word, word))))
         if not words:
             raise RequestError("The query holds no word to search for; give at least one letter or digit.")
-        return cls(words=tuple(dict.fromkeys(f'"{word}"' for word in words)))
+        telling = tuple(word for word in words if word not in _COMMON)
+        if len(telling) > MAX_WORDS:
+            raise RequestError(f"The query holds more than {MAX_WORDS} words; use a few significant ones.")
+        return cls(words=telling or words)
 
-    @property
-    def all_words(self) -> str:
-        """The expression for sections that hold every word."""
-        return " AND ".join(self.words)
+    def looser(self) -> Iterator[Sequence[Sequence[Word]]]:
+        """Yield what to look for where nothing holds all the words, from the strictest to the loosest.
 
-    @property
-    def any_word(self) -> str:
-        """The expression for sections that hold at least one word."""
-        return " OR ".join(self.words)
+        Each is choices of words, of which a text has to hold one choice whole. A choice is as many words as
+        possible, or of many words two that stood side by side, and in the end a single one.
+        """
+        if len(self.words) > _FEW_WORDS:
+            yield list(pairwise(self.words))
+            yield [(word,) for word in self.words]
+            return
+        for count in range(len(self.words) - 1, 0, -1):
+            yield list(combinations(self.words, count))
+
+
+def _is_word(part: str) -> bool:
+    return any(character.isalnum() for character in part)

@@ -4,6 +4,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from tunnelgate_servers.docs_readonly.parsing import DocumentKind
+
 
 class _Result(BaseModel):
     model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
@@ -26,22 +28,26 @@ class SearchResults(_Result):
     """Sections in the order of relevance, best first."""
 
     matched: Literal["all words", "any word"]
-    """Whether every hit holds all the words; where no section does, the hits hold at least one."""
+    """Whether every hit holds all the words; where no section does, the hits hold some of them."""
     hits: tuple[SearchHit, ...]
     """The hits; empty when nothing matches."""
 
 
 class Document(_Result):
-    """A document, or a section of it, as Markdown."""
+    """A document, or a section of it."""
 
     path: str
     """The document's path."""
     title: str
     """The document's title."""
+    kind: DocumentKind
+    """What the text is written in; for html, the text is what the page shows."""
     section: str | None
     """The heading that was asked for; null for the whole document."""
     text: str
-    """The Markdown text."""
+    """The text, from the character that was asked for."""
+    next_start: int | None
+    """The start of the part that follows, as read_doc takes it; null when nothing follows."""
 
 
 class DocumentEntry(_Result):
@@ -51,6 +57,8 @@ class DocumentEntry(_Result):
     """The document's path, as read_doc takes it."""
     title: str
     """The document's title."""
+    kind: DocumentKind
+    """What the document is written in."""
     size: int
     """The size of the file in bytes."""
     headings: int
@@ -76,11 +84,17 @@ class SkippedFile(_Result):
 
 
 class IndexReport(_Result):
-    """What a new index holds."""
+    """What the index holds now, and what became of it."""
 
     documents: int
-    """How many documents were indexed."""
-    sections: int
-    """How many sections they have."""
-    skipped: tuple[SkippedFile, ...]
-    """The files that were left out."""
+    """How many documents are in the index."""
+    added: int
+    """How many of them are new."""
+    changed: int
+    """How many of them were changed since the index was made or brought up to date."""
+    removed: int
+    """How many documents were removed, because they are no longer there."""
+    skipped: int
+    """How many files were left out."""
+    skipped_files: tuple[SkippedFile, ...]
+    """The first of the files that were left out, and why."""

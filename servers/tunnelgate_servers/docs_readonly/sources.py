@@ -1,36 +1,78 @@
-"""Reading: the Markdown files of a folder, each as a document or as a reason why it was skipped."""
+"""Reading: the files of a folder that become documents, each found first and read when it is needed."""
 
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from tunnelgate_servers.docs_readonly.errors import DocumentsMissingError
-from tunnelgate_servers.docs_readonly.results import SkippedFile
+from tunnelgate_servers.docs_readonly.parsing import KINDS
+from tunnelgate_servers.docs_readonly.paths import is_path
 
 MAX_DOCUMENT_BYTES: Final = 1024 * 1024
 """The size of the largest file that is indexed, in bytes."""
 
-_SUFFIXES = (".md", ".markdown")
+_ENDINGS = tuple(ending for kind in KINDS for ending in kind.endings)
+
+# A pipe is not waited for, and a link that was put there meanwhile not followed.
+_FLAGS = os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+class SkippedError(Exception):
+    """A file is left out of the index; the message says why and names no place."""
 
 
 @dataclass(frozen=True, slots=True)
-class SourceDocument:
-    """A document as it was read: its path as the key of the index, its text, and the file's size in bytes."""
+class Stamp:
+    """What tells without reading a file whether it was changed: its size in bytes, and when that was."""
+
+    size: int
+    modified_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class FoundFile:
+    """A file, free of links, with its path as the key of the index, and why it is left out if it is."""
 
     path: str
-    text: str
-    size: int
+    file: Path
+    reason: str = ""
+
+    def stamp(self) -> Stamp:
+        """Return the stamp of the file as it is now; raises `SkippedError`."""
+        try:
+            return _stamp(self.file.lstat())
+        except OSError as error:
+            raise SkippedError(f"it cannot be read: {error.strerror}") from error
+
+    def read(self) -> tuple[Stamp, bytes]:
+        """Return what the file holds, with its stamp from before that; raises `SkippedError`."""
+        try:
+            handle = os.open(self.file, _FLAGS)
+            with os.fdopen(handle, "rb") as stream:
+                found = _stamp(os.fstat(handle))
+                return found, stream.read(MAX_DOCUMENT_BYTES + 1)
+        except OSError as error:
+            raise SkippedError(f"it cannot be read: {error.strerror}") from error
 
 
-_Found = SourceDocument | SkippedFile
+def text_of(content: bytes) -> str:
+    """Return the text of a file, with line feeds at the ends of its lines; raises `SkippedError`."""
+    if len(content) > MAX_DOCUMENT_BYTES:
+        raise SkippedError(f"it is larger than {MAX_DOCUMENT_BYTES} bytes")
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise SkippedError(f"it is not UTF-8 (at byte {error.start})") from error
+    # No database takes NUL into a text.
+    return text.replace("\r\n", "\n").replace("\r", "\n").replace("\0", "\N{REPLACEMENT CHARACTER}")
 
 
 @dataclass(frozen=True, slots=True)
 class DocumentSources:
-    """The Markdown files below one folder, and single files beside it.
+    """The documents below one folder, and single files beside it.
 
     A document's path is relative to the folder, with `/`; an extra file goes by its name. Bytes of a name
     that are not UTF-8 are escaped. Files and folders whose names begin with a dot are left out. Links to
@@ -38,22 +80,27 @@ class DocumentSources:
     """
 
     folder: Path
-    extra_files: tuple[Path, ...] = ()
+    extra_files: Sequence[Path] = ()
 
-    def read(self) -> Iterator[_Found]:
-        """Read every file, in a fixed order and one at a time; of two with the same path the first counts.
+    def find(self) -> list[FoundFile]:
+        """Find every file, in a fixed order; of two with the same path the first counts.
 
         Raises `DocumentsMissingError` when the folder is gone or cannot be read.
         """
-        taken: set[str] = set()
-        for found in self._found():
-            if found.path in taken:
-                yield SkippedFile(path=found.path, reason="another document has this path")
+        found: dict[str, FoundFile] = {}
+        skipped: list[FoundFile] = []
+        for each in self._found():
+            if each.reason:
+                skipped.append(each)
+            elif not is_path(each.path):
+                skipped.append(FoundFile(each.path, each.file, "its path could not be asked for"))
+            elif each.path in found:
+                skipped.append(FoundFile(each.path, each.file, "another document has this path"))
             else:
-                taken.add(found.path)
-                yield found
+                found[each.path] = each
+        return [*found.values(), *skipped]
 
-    def _found(self) -> Iterator[_Found]:
+    def _found(self) -> Iterator[FoundFile]:
         pending = [self.folder]
         while pending:
             folder = pending.pop()
@@ -64,28 +111,28 @@ class DocumentSources:
                     raise DocumentsMissingError(
                         f"The documents folder {folder} cannot be read: {error.strerror}."
                     ) from error
-                yield SkippedFile(path=self._key(folder), reason=f"it cannot be read: {error.strerror}")
+                yield FoundFile(self._key(folder), folder, f"it cannot be read: {error.strerror}")
                 continue
             for entry in entries:
                 if entry.is_symlink():
                     yield from self._behind_link(entry)
                 elif not entry.is_dir() and _is_document(entry):
-                    yield _load(self._key(entry), Path(entry))
+                    yield FoundFile(self._key(entry), Path(entry))
             pending += [Path(entry) for entry in reversed(entries) if entry.is_dir(follow_symlinks=False)]
         for file in self.extra_files:
-            yield _load(_printable(file.name), file)
+            yield FoundFile(_printable(file.name), Path(os.path.realpath(file)))
 
-    def _behind_link(self, entry: os.DirEntry[str]) -> Iterator[_Found]:
+    def _behind_link(self, entry: os.DirEntry[str]) -> Iterator[FoundFile]:
         target = Path(os.path.realpath(entry))
         to_folder = target.is_dir()
         if not to_folder and not _is_document(entry):
             return
+        reason = ""
         if not target.is_relative_to(self.folder):
-            yield SkippedFile(path=self._key(entry), reason="it is a link that leads outside the folder")
+            reason = "it is a link that leads outside the folder"
         elif to_folder:
-            yield SkippedFile(path=self._key(entry), reason="it is a link to a folder")
-        else:
-            yield _load(self._key(entry), target)
+            reason = "it is a link to a folder"
+        yield FoundFile(self._key(entry), target, reason)
 
     def _key(self, file: os.PathLike[str]) -> str:
         return _printable(Path(file).relative_to(self.folder).as_posix())
@@ -98,24 +145,13 @@ def _visible_entries(folder: Path) -> list[os.DirEntry[str]]:
 
 
 def _is_document(entry: os.DirEntry[str]) -> bool:
-    return entry.name.lower().endswith(_SUFFIXES)
+    return entry.name.lower().endswith(_ENDINGS)
 
 
-def _load(path: str, file: Path) -> _Found:
-    try:
-        if not stat.S_ISREG(file.stat().st_mode):
-            return SkippedFile(path=path, reason="it is not a regular file")
-        with file.open("rb") as stream:
-            content = stream.read(MAX_DOCUMENT_BYTES + 1)
-    except OSError as error:
-        return SkippedFile(path=path, reason=f"it cannot be read: {error.strerror}")
-    if len(content) > MAX_DOCUMENT_BYTES:
-        return SkippedFile(path=path, reason=f"it is larger than {MAX_DOCUMENT_BYTES} bytes")
-    try:
-        text = content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        return SkippedFile(path=path, reason=f"it is not UTF-8 (at byte {error.start})")
-    return SourceDocument(path=path, text=text.replace("\0", "\N{REPLACEMENT CHARACTER}"), size=len(content))
+def _stamp(found: os.stat_result) -> Stamp:
+    if not stat.S_ISREG(found.st_mode):
+        raise SkippedError("it is not a regular file")
+    return Stamp(found.st_size, found.st_mtime_ns)
 
 
 def _printable(name: str) -> str:

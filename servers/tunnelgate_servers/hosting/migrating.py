@@ -3,6 +3,8 @@
 Specification: https://alembic.sqlalchemy.org/
 """
 
+import threading
+
 from alembic import command, context
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
@@ -13,6 +15,10 @@ from sqlalchemy.exc import SQLAlchemyError
 from tunnelgate_servers.hosting.errors import OptionsError
 
 
+# Alembic keeps what a migration runs in as globals of a module, and indexes are made in worker threads.
+_one_at_a_time = threading.Lock()
+
+
 def migrate(engine: Engine, package: str) -> None:
     """Bring a database to the newest form that `package` knows, whole or not at all.
 
@@ -20,7 +26,7 @@ def migrate(engine: Engine, package: str) -> None:
     `OptionsError` for a database of a newer version.
     """
     config = _config(package)
-    with engine.begin() as connection:
+    with _one_at_a_time, engine.begin() as connection:
         if connection.dialect.name == "postgresql":  # SQLite's writers follow one another already
             lock = func.hashtextextended(_version_table(package), 0)
             connection.execute(select(func.pg_advisory_xact_lock(lock)))

@@ -1,10 +1,14 @@
 """Headings and sections of Markdown texts."""
 
+from time import process_time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tunnelgate_servers.docs_readonly.markdown import parse_markdown
+from tunnelgate_servers.docs_readonly.parsing import under
+from tunnelgate_servers.docs_readonly.parsing.markdown import parse_markdown
+from tunnelgate_servers.docs_readonly.sources import MAX_DOCUMENT_BYTES
 
 
 @pytest.mark.parametrize(
@@ -38,7 +42,6 @@ from tunnelgate_servers.docs_readonly.markdown import parse_markdown
         pytest.param("<prefix>\n\n# Yes", [(1, "Yes")], id="another HTML tag hides nothing"),
         pytest.param("> # no\n> quoted\n---\n# Yes", [(1, "Yes")], id="a quotation has no headings"),
         pytest.param("- one\nlazy\n---\n1. two\n---", [], id="a line below a list item is not underlined"),
-        pytest.param("a\r\n===\r\n# B\r# C", [(1, "a"), (1, "B"), (1, "C")], id="every kind of line end"),
         pytest.param(
             "---\ntags: x\n---\n# Yes", [(1, "Yes")], id="front matter is not an underlined heading"
         ),
@@ -75,9 +78,39 @@ def test_title(text: str, title: str | None) -> None:
 def test_a_section_is_the_text_up_to_the_next_heading_of_any_level() -> None:
     markdown = parse_markdown("---\nkey: value\n---\nbefore\n\n# One\n\nfirst\n\n## Two\nsecond\n# Three")
 
-    bodies = [(section.heading, markdown.body(section)) for section in markdown.sections]
+    parts = [(each.heading, each.body, markdown.text[each.start : each.end]) for each in markdown.sections]
 
-    assert bodies == [("", "before"), ("One", "first"), ("Two", "second"), ("Three", "")]
+    assert parts == [
+        ("", "before", "before\n\n"),
+        ("One", "first", "# One\n\nfirst\n\n"),
+        ("Two", "second", "## Two\nsecond\n"),
+        ("Three", "", "# Three"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "plain"),
+    [
+        pytest.param(
+            "**bold** and *leaning* and `code`", "bold and leaning and code", id="emphasis and code"
+        ),
+        pytest.param("[a link](https://example.com/x)", "a link", id="a link is what it says"),
+        pytest.param("![a picture](x.png) [one][two]", "a picture one", id="pictures and references"),
+        pytest.param("```sh\nmake demo\n```", "make demo", id="the lines of a fence"),
+        pytest.param("2 * 3 * 4 and snake_case", "2 * 3 * 4 and snake_case", id="marks that are none"),
+        pytest.param("a\x07b\tc", "a b\tc", id="control characters"),
+    ],
+)
+def test_the_body_of_a_section_has_no_marks(text: str, plain: str) -> None:
+    (section,) = parse_markdown(text).sections
+
+    assert section.body == plain
+
+
+def test_a_long_heading_and_a_long_title_are_cut() -> None:
+    markdown = parse_markdown(f"---\ntitle: {'t' * 600}\n---\n# {'h' * 600}\n")
+
+    assert (markdown.title, markdown.sections[0].heading) == ("t" * 500, "h" * 500)
 
 
 @pytest.mark.parametrize(
@@ -98,16 +131,29 @@ def test_the_text_under_a_heading(heading: str, text: str | None) -> None:
         "before\n\n# One\n\nfirst\n\n## Two\n\nsecond\n\n### Two\n\nthird\n\n# Three\n\nlast\n\n## Two\n"
     )
 
-    assert markdown.under(heading) == text
+    assert under(heading, markdown.sections, markdown.text) == text
 
 
-@given(st.text(alphabet=st.sampled_from("#=-`~<>!pre \t\r\n:ab")))
+@given(st.text(alphabet=st.sampled_from("#=-`~<>!pre[]()* \t\n:ab")))
 def test_every_text_is_cut_into_sections_that_follow_one_another(text: str) -> None:
     markdown = parse_markdown(text)
 
     for section, following in zip(markdown.sections, markdown.sections[1:], strict=False):
-        assert section.start <= section.body <= section.end == following.start
+        assert section.start < section.end == following.start
     if markdown.sections:
-        assert markdown.sections[-1].end == len(markdown.lines)
-    for heading in markdown.headings:
-        assert heading == "" or markdown.under(heading)
+        assert markdown.sections[-1].end == len(text)
+    for section in markdown.sections:
+        if section.heading.strip("# "):
+            assert under(section.heading, markdown.sections, text)
+
+
+@pytest.mark.parametrize(
+    "mark", ["*", "[", "![", "[a](", "`", "<!--", "```\n", "# \n", "a\n=\n", "> ", "- ", "---\n", "**a"]
+)
+def test_a_mebibyte_of_one_mark_is_read_in_a_moment(mark: str) -> None:
+    text = (mark * MAX_DOCUMENT_BYTES)[:MAX_DOCUMENT_BYTES]
+    started = process_time()
+
+    assert parse_markdown(text).text == text
+
+    assert process_time() - started < 20

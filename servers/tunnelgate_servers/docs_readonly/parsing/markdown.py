@@ -9,6 +9,15 @@ Other HTML, and what is indented in a list, is read as if it stood alone. The ti
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
+
+from tunnelgate_servers.docs_readonly.parsing.parsed import (
+    ParsedDocument,
+    Section,
+    heading_of,
+    title_among,
+    without_controls,
+)
 
 _ATX = re.compile(r" {0,3}(#{1,6})(?=[ \t]|$)")
 _SETEXT = re.compile(r" {0,3}(=+|-+)[ \t]*")
@@ -20,84 +29,50 @@ _COMMENT_END = re.compile("-->")
 _BREAK = re.compile(r" {0,3}([-*_])(?:[ \t]*\1){2,}[ \t]*")
 _CONTAINER = re.compile(r" {0,3}(?:>|(?:[-+*]|[0-9]{1,9}[.)])(?=[ \t]|$))")
 _INDENTED = re.compile(r"(?: {4}| {0,3}\t)")
+_FENCE_LINE = re.compile(r"^ {0,3}(?:`{3,}|~{3,}).*$", re.MULTILINE)
+_LINK = re.compile(r"!?\[([^\[\]]*)\](?:\([^()\s]*\)|\[[^\[\]]*\])")
+_MARKS = re.compile(r"`+|(?<!\w)\*{1,3}(?=\S)|(?<=\S)\*{1,3}(?!\w)")
 _FRONT_MATTER_KEY = re.compile(r"[A-Za-z_][\w-]*:")
 _FRONT_MATTER_TITLE = re.compile(r"title:[ \t]*(['\"]?)(.+)\1[ \t]*")
 
 
 @dataclass(frozen=True, slots=True)
-class Section:
-    """A heading and the lines up to the next heading of any level.
+class _Heading:
+    """A heading by line numbers from 0: of itself, and of the first line after it."""
 
-    `heading` is empty and `level` is 0 for the text before the first heading. `start`, `body` and `end` are
-    line numbers from 0: of the heading, of the first line after it, and of the first that no longer belongs.
-    """
-
-    heading: str
+    text: str
     level: int
     start: int
     body: int
-    end: int
 
 
-@dataclass(frozen=True, slots=True)
-class MarkdownText:
-    """A Markdown text cut into sections; `title` is None when neither front matter nor heading gives one."""
-
-    lines: tuple[str, ...]
-    title: str | None
-    sections: tuple[Section, ...]
-
-    @property
-    def headings(self) -> tuple[str, ...]:
-        """The headings in the order of the text."""
-        return tuple(section.heading for section in self.sections if section.level)
-
-    def body(self, section: Section) -> str:
-        """Return what stands under a heading, up to the next heading of any level."""
-        return "\n".join(self.lines[section.body : section.end]).strip("\n")
-
-    def under(self, heading: str) -> str | None:
-        """Return what stands under a heading with its subsections, or None when there is no such heading.
-
-        Letter case, white space and leading `#` make no difference. A heading that occurs several times gives
-        all its sections, one after the other.
-        """
-        wanted = _folded(heading)
-        taken: list[str] = []
-        level = 0
-        for section in self.sections:
-            if section.level <= level:
-                level = 0
-            if not level and section.level and _folded(section.heading) == wanted:
-                level = section.level
-            if level:
-                taken.append("\n".join(self.lines[section.start : section.end]).strip("\n"))
-        return "\n\n".join(taken) if taken else None
-
-
-def parse_markdown(text: str) -> MarkdownText:
-    """Cut a text into sections; total on every input."""
-    lines = tuple(text.replace("\r\n", "\n").replace("\r", "\n").split("\n"))
+def parse_markdown(text: str) -> ParsedDocument:
+    """Cut a text, whose lines end with a line feed, into sections; total on every input."""
+    lines = text.split("\n")
     title, first = _front_matter(lines)
-    headings = [Section("", 0, first, first, first), *_headings(lines, first)]
+    headings = [_Heading("", 0, first, first), *_headings(lines, first)]
     ends = [heading.start for heading in headings[1:]] + [len(lines)]
+    offsets = list(accumulate((len(line) + 1 for line in lines), initial=0))
+    offsets[-1] = len(text)
     sections = tuple(
-        Section(section.heading, section.level, section.start, section.body, end)
-        for section, end in zip(headings, ends, strict=True)
+        Section(
+            heading_of(heading.text),
+            heading.level,
+            offsets[heading.start],
+            offsets[end],
+            _plain("\n".join(lines[heading.body : end])),
+        )
+        for heading, end in zip(headings, ends, strict=True)
     )
     if not any(line.strip() for line in lines[first : ends[0]]):
         sections = sections[1:]
-    return MarkdownText(lines=lines, title=title or _title(sections), sections=sections)
+    return ParsedDocument(heading_of(title or "") or title_among(sections), text, sections)
 
 
-def _title(sections: Sequence[Section]) -> str | None:
-    named = [section for section in sections if section.heading]
-    tops = [section for section in named if section.level == 1]
-    return next((section.heading for section in (*tops, *named)), None)
-
-
-def _folded(heading: str) -> str:
-    return " ".join(heading.lstrip("# \t").split()).casefold()
+def _plain(body: str) -> str:
+    """Return a text without its marks; of a link, what it says stays and where it leads does not."""
+    body = _LINK.sub(r"\1", _FENCE_LINE.sub("", body))
+    return without_controls(_MARKS.sub("", body)).strip()
 
 
 def _front_matter(lines: Sequence[str]) -> tuple[str | None, int]:
@@ -111,8 +86,7 @@ def _front_matter(lines: Sequence[str]) -> tuple[str | None, int]:
     return next((title[2].strip() for title in titles if title), None), end + 1
 
 
-def _headings(lines: Sequence[str], first: int) -> Iterator[Section]:
-    """Yield the headings as sections that end with their own lines."""
+def _headings(lines: Sequence[str], first: int) -> Iterator[_Heading]:
     number = first
     paragraph: int | None = None  # where the paragraph that could become a setext heading began
     in_container = False
@@ -127,10 +101,10 @@ def _headings(lines: Sequence[str], first: int) -> Iterator[Section]:
             paragraph, in_container = None, False
         elif atx := _ATX.match(line):
             paragraph, in_container = None, False
-            yield Section(_atx_text(line[atx.end() :]), len(atx[1]), number - 1, number, number)
+            yield _Heading(_atx_text(line[atx.end() :]), len(atx[1]), number - 1, number)
         elif paragraph is not None and (underline := _SETEXT.fullmatch(line)):
             text = " ".join(part.strip() for part in lines[paragraph : number - 1])
-            yield Section(text, 1 if "=" in underline[1] else 2, paragraph, number, number)
+            yield _Heading(text, 1 if "=" in underline[1] else 2, paragraph, number)
             paragraph = None
         elif _BREAK.fullmatch(line):
             paragraph, in_container = None, False

@@ -1,0 +1,1 @@
+"""The forms that the index has had, each as a step from the one before."""
