@@ -126,6 +126,7 @@ def test_a_reader_reads_what_was_written(reader: Engine) -> None:
         "DROP TABLE marks",
     ],
 )
+@pytest.mark.promise("readers-cannot-write")
 def test_the_database_refuses_what_a_reader_would_write(reader: Engine, statement: str) -> None:
     with reader.connect() as connection, pytest.raises(DBAPIError) as raised:
         connection.execute(text(statement))
@@ -355,6 +356,7 @@ def test_a_reader_opens_exactly_the_file_that_is_named(tmp_path: Path, name: str
     ["ATTACH DATABASE '{other}' AS other", "VACUUM INTO '{other}'"],
     ids=["ATTACH", "VACUUM INTO"],
 )
+@pytest.mark.promise("readers-cannot-write")
 def test_a_reader_of_a_file_opens_no_other(tmp_path: Path, statement: str) -> None:
     file, other = tmp_path / "data.sqlite", tmp_path / "other.sqlite"
     make_notes(f"sqlite:///{file}")

@@ -493,6 +493,7 @@ async def test_what_cannot_be_answered_is_a_sentence(
 
 
 @pytest.mark.parametrize("era", ERAS)
+@pytest.mark.promise("server-holds-alone")
 async def test_each_tool_needs_its_scope(url: str, era: Era) -> None:
     calls = {"list_services": {}, "current_release": HERE, "release_history": HERE, "compare_releases": HERE}
     async with connected(url, era, token("deploy:rollback", "docs:read")) as client:

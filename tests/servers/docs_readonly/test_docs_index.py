@@ -382,6 +382,7 @@ def test_a_cursor_that_was_never_given_is_refused(reader: IndexReader, cursor: s
         "ALTER TABLE documents ADD COLUMN x integer",
     ],
 )
+@pytest.mark.promise("readers-cannot-write")
 def test_the_database_refuses_to_be_written_through_what_reads_it(
     engine: Engine, reader: IndexReader, statement: str
 ) -> None:
@@ -394,6 +395,7 @@ def test_the_database_refuses_to_be_written_through_what_reads_it(
 
 
 @pytest.mark.parametrize("statement", ["UPDATE documents SET title = 'x'", "DELETE FROM passages"])
+@pytest.mark.promise("readers-cannot-write")
 def test_a_transaction_that_asks_to_write_is_refused_as_well(engine: Engine, statement: str) -> None:
     allowed = (
         "SET TRANSACTION READ WRITE" if engine.dialect.name == "postgresql" else "PRAGMA query_only = OFF"

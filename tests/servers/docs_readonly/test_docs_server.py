@@ -309,6 +309,7 @@ async def test_resources_need_the_scope_to_read(url: str, era: Era, ask: Any) ->
         pytest.param(["tickets:read"], set[str](), id="something else"),
     ],
 )
+@pytest.mark.promise("server-holds-alone")
 async def test_each_tool_needs_its_scope(url: str, era: Era, scopes: list[str], tools: set[str]) -> None:
     arguments = {"search_docs": {"query": "gate"}, "read_doc": {"path": "guide.md"}}
     refused: dict[str, str] = {}

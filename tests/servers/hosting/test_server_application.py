@@ -217,6 +217,7 @@ FORGED = [
 
 @pytest.mark.promise("token-for-this-server")
 @pytest.mark.parametrize("era", ERAS)
+@pytest.mark.promise("server-holds-alone")
 async def test_without_a_gate_and_without_a_check_nobody_is_answered(era: Wire) -> None:
     with served(mounted()) as base:
         for headers in (
@@ -233,6 +234,7 @@ async def test_without_a_gate_and_without_a_check_nobody_is_answered(era: Wire) 
     assert called.status == 401
 
 
+@pytest.mark.promise("server-holds-alone")
 async def test_what_a_header_claims_is_nobody(url: str) -> None:
     answer = await send(url, [*LIST[1:], *FORGED], LIST_BODY)
 
@@ -252,6 +254,7 @@ async def test_whom_a_layer_around_it_verified_is_who_asks(era: Wire) -> None:
 
 
 @pytest.mark.parametrize("era", ERAS)
+@pytest.mark.promise("server-holds-alone")
 async def test_whom_the_whole_gate_around_it_verified_is_who_asks_and_tools_check_scopes_again(
     tmp_path: Path, era: Wire
 ) -> None:
@@ -283,6 +286,7 @@ async def test_whom_the_whole_gate_around_it_verified_is_who_asks_and_tools_chec
 
 
 @pytest.mark.parametrize("era", ERAS)
+@pytest.mark.promise("server-holds-alone")
 async def test_a_transport_that_verifies_nobody_gets_sentences_and_no_tool(era: Wire) -> None:
     server = mcp_server(Introduction("notes", "Notes", "Notes.", "Use take."), toolset())
 

@@ -127,6 +127,7 @@ BAD: list[Any] = [
 
 @pytest.mark.promise("token-for-this-server")
 @pytest.mark.parametrize("bad", BAD)
+@pytest.mark.promise("server-holds-alone")
 async def test_no_other_token_is_taken_and_the_answer_says_nothing_of_it(url: str, bad: str) -> None:
     answer = await listed(url, bad)
 
@@ -140,6 +141,7 @@ async def test_no_other_token_is_taken_and_the_answer_says_nothing_of_it(url: st
 
 
 @pytest.mark.parametrize("era", ERAS)
+@pytest.mark.promise("server-holds-alone")
 async def test_a_tool_that_is_called_with_the_token_of_another_server_is_not_run(url: str, era: Wire) -> None:
     answer = await call(url, era, "whoami", {}, token=token(READ, resource="https://tickets.example.com/mcp"))
 
@@ -244,6 +246,7 @@ async def test_the_issuer_is_asked_for_its_keys_once(tmp_path: Path) -> None:
         pytest.param(b'{"keys": "none"}', id="no keys"),
     ],
 )
+@pytest.mark.promise("server-holds-alone")
 async def test_an_issuer_that_is_down_is_no_reason_to_let_anybody_in(said: Any) -> None:
     oauth = {"issuers": [{"issuer": ISSUER, "jwks_uri": f"{ISSUER}/keys"}]}
     check = OwnCheck.from_options(RESOURCE, oauth, fetch=KeyEndpoint(said).fetch)

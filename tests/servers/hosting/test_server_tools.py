@@ -114,6 +114,7 @@ async def test_a_plain_function_does_not_hold_up_the_others_and_a_coroutine_runs
         pytest.param([], "take", {"nonsense": 1}, READ, id="before the arguments are looked at"),
     ],
 )
+@pytest.mark.promise("server-holds-alone")
 async def test_a_call_without_the_scopes_is_told_which_are_missing(
     url: str, era: Wire, scopes: list[str], tool: str, arguments: dict[str, Any], missing: str
 ) -> None:
@@ -420,6 +421,7 @@ async def test_a_server_without_resources_has_none_whatever_is_asked(url: str, e
         assert answer.message["error"]["code"] == METHOD_NOT_FOUND
 
 
+@pytest.mark.promise("server-holds-alone")
 async def test_resources_need_scopes_of_their_own(era: Wire) -> None:
     tools = Toolset([Tool(take_tool, "Take", scopes=[READ], annotations=READING)], resources=[READ, ADMIN])
     server = mcp_server(Introduction("notes", "Notes", "Notes.", "Use take."), tools)
@@ -459,6 +461,7 @@ async def test_resources_need_scopes_of_their_own(era: Wire) -> None:
         ),
     ],
 )
+@pytest.mark.promise("server-holds-alone")
 def test_tools_that_would_be_open_are_refused(tools: list[Tool], told: str) -> None:
     with pytest.raises(OptionsError) as refused:
         Toolset(tools)

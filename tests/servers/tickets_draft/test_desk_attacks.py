@@ -69,6 +69,7 @@ def check_refused(stage: Stage, reply: Seen, *drafts: Draft, status: int = 403, 
     ],
 )
 @pytest.mark.parametrize("path", ["/submit", "/logout"])
+@pytest.mark.promise("person-submits")
 def test_a_form_that_another_page_sends_is_refused_with_everything_right_in_it(
     stage: Stage, path: str, origin: str | None, site: str | None
 ) -> None:
@@ -137,6 +138,7 @@ def test_a_form_is_for_the_draft_that_it_was_shown_with(stage: Stage) -> None:
     check_refused(stage, reply, shown, other)
 
 
+@pytest.mark.promise("person-submits")
 def test_a_form_is_for_the_version_that_it_was_shown_with(stage: Stage) -> None:
     draft = stage.draft()
     browser = stage.signed_in()
@@ -211,6 +213,7 @@ def test_a_form_of_a_session_that_has_ended_is_refused(stage: Stage) -> None:
     check_refused(stage, browser.submit(page, "/submit"), draft, words="Sign in first")
 
 
+@pytest.mark.promise("person-submits")
 def test_a_form_of_nobody_is_refused(stage: Stage) -> None:
     draft = stage.draft()
     fields = form_of(stage.signed_in(), stage, draft)
@@ -219,6 +222,7 @@ def test_a_form_of_nobody_is_refused(stage: Stage) -> None:
 
 
 @pytest.mark.parametrize("path", ["/submit", "/logout"])
+@pytest.mark.promise("person-submits")
 def test_nothing_is_submitted_by_a_link(stage: Stage, path: str) -> None:
     draft = stage.draft()
     browser = stage.signed_in()
@@ -337,6 +341,7 @@ IDS = [
 
 
 @pytest.mark.parametrize("draft_id", IDS)
+@pytest.mark.promise("rows-by-principal")
 def test_a_draft_of_somebody_else_is_answered_like_one_that_is_not_there(stage: Stage, draft_id: str) -> None:
     of_bob = stage.draft("A secret of Bob", of="bob")
     elsewhere = stage.drafts.create(
@@ -363,6 +368,7 @@ def test_a_ticket_of_somebody_else_is_not_told_by_the_draft_that_it_was(stage: S
     assert "TCK-" not in reply.text
 
 
+@pytest.mark.promise("rows-by-principal")
 def test_a_form_for_a_draft_of_somebody_else_is_refused(stage: Stage) -> None:
     mine, of_bob = stage.draft(), stage.draft("A secret of Bob", of="bob")
     browser, bob = stage.signed_in(), stage.signed_in("bob")

@@ -345,6 +345,7 @@ TOKENS_REFUSED = [
 
 
 @pytest.mark.parametrize(("made", "words"), TOKENS_REFUSED)
+@pytest.mark.promise("person-submits")
 def test_a_token_that_is_not_of_a_person_for_the_desk_signs_nobody_in(
     tmp_path: Path, database: str, made: Token, words: str
 ) -> None:

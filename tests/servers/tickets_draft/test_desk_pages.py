@@ -308,6 +308,7 @@ def stage(tmp_path: Path, databases: Databases) -> Generator[Stage]:
         yield running
 
 
+@pytest.mark.promise("person-submits")
 def test_a_person_signs_in_reads_a_draft_and_submits_it(stage: Stage) -> None:
     draft = stage.draft()
     browser = Browser()

@@ -160,6 +160,7 @@ def test_a_draft_of_another_version_is_not(
 
 @pytest.mark.parametrize("change", CHANGES)
 @pytest.mark.parametrize("other", [pytest.param(who, id=name) for who, name in OTHERS])
+@pytest.mark.promise("rows-by-principal")
 def test_a_draft_of_somebody_else_is_answered_like_one_that_does_not_exist(
     drafts: Drafts, engine: Engine, change: Change, other: Principal
 ) -> None:
@@ -309,6 +310,7 @@ def test_the_refusal_of_another_content_says_what_to_do(drafts: Drafts) -> None:
 
 
 @pytest.mark.parametrize("other", [pytest.param(who, id=name) for who, name in OTHERS])
+@pytest.mark.promise("rows-by-principal")
 def test_keys_of_two_principals_do_not_meet(drafts: Drafts, other: Principal) -> None:
     mine = drafted(drafts, idempotency_key="k")
     theirs = drafted(drafts, other, title="Another", idempotency_key="k")

@@ -114,6 +114,7 @@ async def test_a_draft_is_discarded(url: str, era: Wire, engine: Engine) -> None
     assert counts(engine)["drafts"] == 0
 
 
+@pytest.mark.promise("person-submits")
 async def test_submit_draft_submits_nothing(url: str, era: Wire, drafts: Drafts, engine: Engine) -> None:
     draft = drafts.create(ALICE, title="t", body="b", priority="low")
     before = contents(engine)
@@ -199,6 +200,7 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize(("name", "scope"), SCOPES.items(), ids=SCOPES)
+@pytest.mark.promise("server-holds-alone")
 async def test_each_tool_needs_its_own_scope_and_no_other_one_will_do(
     url: str, era: Wire, ticket: Ticket, engine: Engine, name: str, scope: str
 ) -> None:
@@ -221,6 +223,7 @@ async def test_each_tool_needs_its_own_scope_and_no_other_one_will_do(
         pytest.param("submit_draft", {}, id="submit_draft"),
     ],
 )
+@pytest.mark.promise("rows-by-principal")
 async def test_a_draft_of_somebody_else_is_answered_like_one_that_does_not_exist(
     url: str, era: Wire, drafts: Drafts, engine: Engine, name: str, arguments: Any
 ) -> None:

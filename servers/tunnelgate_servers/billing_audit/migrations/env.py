@@ -1,0 +1,5 @@
+"""What Alembic runs."""
+
+from tunnelgate_servers.hosting.migrating import run_migrations
+
+run_migrations()

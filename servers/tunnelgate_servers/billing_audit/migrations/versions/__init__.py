@@ -1,0 +1,1 @@
+"""One file for each form, run in the order of their numbers."""

@@ -1,0 +1,1 @@
+"""What `tunnelgate-servers` does, a module for each command that is more than a line."""
