@@ -12,7 +12,7 @@ import httpx2
 import pytest
 from mcp import MCPError
 
-from tests.servers.serving import Era, connected, own_check_options, served, sentence, structured, token
+from tests.servers.serving import Era, connected, own_check_options, sentence, served, structured, token
 from tests.support.tokens import ISSUER, jwks
 from tunnelgate import Policy
 from tunnelgate_app.gateway import create_gateway

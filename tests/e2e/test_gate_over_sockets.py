@@ -177,8 +177,8 @@ async def test_the_official_client_reads_what_is_meant_for_it_and_sees_no_more(g
 @pytest.mark.anyio
 async def test_the_official_client_learns_of_what_its_route_lists_alone(gate: Gate, mode: str) -> None:
     offered: dict[str, set[str]] = {}
-    for host, token in (("docs.example.com", Token()), ("wiki.example.com", WIKI)):
-        async with official(gate, mode, token, host) as client:
+    for host, bearer in (("docs.example.com", Token()), ("wiki.example.com", WIKI)):
+        async with official(gate, mode, bearer, host) as client:
             capabilities = client.server_capabilities.model_dump(exclude_none=True)
             offered[host] = {"tools", "resources", "prompts", "completions", "logging"} & set(capabilities)
 

@@ -1,6 +1,7 @@
 """Deciding: which parts of a text are numbers of cards and accounts, of which only the last four are shown.
 
-People type such numbers anywhere, with blanks, dashes and dots between the digits. Hidden are: card numbers
+People type such numbers anywhere, with blanks, dashes and dots between the digits, and programs put
+characters there that nobody sees. Hidden are: card numbers
 (12 to 19 digits with a right check digit), IBANs (of the length that their country has, with right check
 digits), and any eight or more digits with nothing but blanks in between, which may be the number of an
 account. Dates and the ids of this server are no such numbers. Where it is unclear where a number begins or
@@ -24,12 +25,15 @@ _MAX_BETWEEN: Final = 3
 
 _DATE_OR_ID: Final = re.compile(
     r"(?<!\d)(?:19|20)\d\d-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12]\d|3[01])(?!\d)"
-    r"|\b(?:ACC|TXN)-\d{1,11}(?!\d)",
+    # An id ends with its digits: with more of them behind a separator, it may be a number that is called ACC.
+    r"|\b(?:ACC|TXN)-\d{1,11}(?!\d|[^\w\s,;:]{1,3}\d|\s+\d{3})",
     re.ASCII,
 )
-_BETWEEN: Final = frozenset("-_./\\'|")
-_BLANK_CATEGORIES: Final = frozenset({"Zs", "Zl", "Zp", "Cc", "Cf"})
-_BETWEEN_CATEGORIES: Final = _BLANK_CATEGORIES | {"Pd", "Mn"}
+_BETWEEN: Final = frozenset("-_./\\'| \u00b7\u2022\u2027\u2043\u2212\u2219\u22c5\u3002\u30fb")
+_ALONE: Final = frozenset("+*:~")  # with blanks around them they stand between a number and something else
+_BLANK_CATEGORIES: Final = frozenset({"Zs", "Zl", "Zp", "Cc"})
+_UNSEEN_CATEGORIES: Final = frozenset({"Cf", "Mn", "Me", "Mc"})
+_UNSEEN: Final = frozenset("\u115f\u1160\u2800\u3164\uffa0")  # letters and signs that show nothing
 
 _IBAN_LENGTHS: Final[Mapping[str, int]] = {
     country: length
@@ -62,6 +66,7 @@ _BLANKS: Final = rf"[^\w!-/:-@\[-`{{-~]{{0,{_MAX_BETWEEN}}}"
 _DIGITS: Final = re.compile(
     rf"(?:\d{_BLANKS}){{{_MIN_DIGITS_IN_A_ROW}}}|(?:\d{_GAP}){{{_CARD_DIGITS.start}}}"
 )
+_SEVERAL_BLANKS: Final = re.compile(r"[\s\x00-\x1f\x7f-\x9f]{2,}")
 _SEPARATORS: Final = re.compile(r"[\W_]+")
 _IBAN_BEGIN: Final = re.compile(rf"([A-Z]){_GAP}([A-Z])(?:{_GAP}\d){{2}}", re.IGNORECASE)
 
@@ -96,7 +101,7 @@ def last_four(number: str) -> str:
 
 def _may_hold_numbers(text: str) -> bool:
     """Return `False` for most of the texts that hold no number, far sooner than it takes to look for one."""
-    plain = text if text.isascii() else _decomposed(text)
+    plain = _SEVERAL_BLANKS.sub(" ", text if text.isascii() else _decomposed(text))
     return _DIGITS.search(plain) is not None or any(
         _is_iban(_SEPARATORS.sub("", plain[found.start() : found.start() + _MAX_IBAN_SPAN]).upper())
         for found in _IBAN_BEGIN.finditer(plain)
@@ -104,7 +109,7 @@ def _may_hold_numbers(text: str) -> bool:
 
 
 def _decomposed(text: str) -> str:
-    characters = unicodedata.normalize("NFKD", text)
+    characters = filter(_is_seen, unicodedata.normalize("NFKD", text))
     return "".join(str(int(each)) if each.isdecimal() else each for each in characters)
 
 
@@ -121,7 +126,7 @@ def _numbers(text: str) -> Generator[tuple[int, int]]:
 
 def _runs(text: str) -> Generator[list[_Mark]]:
     """Yield the stretches of letters and digits in which no more than separators are in between."""
-    kept = _DATE_OR_ID.sub(lambda found: "\0" * len(found[0]), text)
+    kept = _DATE_OR_ID.sub(lambda found: "\0" * len(found[0]), text.replace("\0", " "))
     run: list[_Mark] = []
     for mark in _marks(kept):
         if run and not _separates(kept[run[-1].place + 1 : mark.place]):
@@ -141,11 +146,30 @@ def _marks(text: str) -> Generator[_Mark]:
 
 
 def _separates(between: str) -> bool:
-    return len(between) <= _MAX_BETWEEN and all(
-        character != "\0"
-        and (character in _BETWEEN or unicodedata.category(character) in _BETWEEN_CATEGORIES)
-        for character in between
+    if not between:
+        return True
+    shown = _seen(between)
+    return "\0" not in between and (
+        shown in _ALONE or (len(shown) <= _MAX_BETWEEN and all(map(_is_between, shown)))
     )
+
+
+def _seen(between: str) -> str:
+    """Return what is seen between two characters, with any number of blanks in a row as one."""
+    characters = unicodedata.normalize("NFKC", "".join(filter(_is_seen, between)))
+    return _SEVERAL_BLANKS.sub(" ", "".join(" " if _is_blank(each) else each for each in characters))
+
+
+def _is_seen(character: str) -> bool:
+    return character not in _UNSEEN and unicodedata.category(character) not in _UNSEEN_CATEGORIES
+
+
+def _is_blank(character: str) -> bool:
+    return unicodedata.category(character) in _BLANK_CATEGORIES
+
+
+def _is_between(character: str) -> bool:
+    return character in _BETWEEN or unicodedata.category(character) == "Pd"
 
 
 def _runs_of_digits(run: Sequence[_Mark]) -> Generator[list[_Mark]]:
@@ -164,7 +188,7 @@ def _digits_in_a_row(digits: Sequence[_Mark], text: str) -> Generator[tuple[int,
     breaks = (
         number
         for number, (one, next_) in enumerate(pairwise(digits), 1)
-        if not _BLANK_CATEGORIES.issuperset(map(unicodedata.category, text[one.place + 1 : next_.place]))
+        if _seen(text[one.place + 1 : next_.place]).strip()
     )
     for end in (*breaks, len(digits)):
         if end - begin >= _MIN_DIGITS_IN_A_ROW:

@@ -12,7 +12,7 @@ from tunnelgate_servers.billing_audit.ledger import Ledger
 from tunnelgate_servers.billing_audit.rows import Rows
 from tunnelgate_servers.hosting import RequestError, UnavailableError, caller_of, reading
 
-URI_TEMPLATE: Final = "billing:///accounts/{account}"
+URI_TEMPLATE: Final = "billing:///accounts/{id}"
 """The template of an account's URI."""
 
 _logger = logging.getLogger("tunnelgate_servers")
@@ -35,11 +35,11 @@ class AccountResources:
         )
         template(self.read)
 
-    def read(self, account: str, context: Context[Any, Any]) -> str:
+    def read(self, id: str, context: Context[Any, Any]) -> str:  # noqa: A002 - as the template says it
         """Return the summary of an account as JSON; raises `ResourceError` where it cannot be read."""
         try:
             with reading(self._engine) as connection:
-                summary = Ledger(connection, Rows.of(caller_of(context))).summary(account)
+                summary = Ledger(connection, Rows.of(caller_of(context))).summary(id)
         except RequestError as error:
             raise ResourceNotFoundError(str(error)) from error
         except UnavailableError as error:

@@ -1,5 +1,6 @@
 """All releases that could be read, kept until the files are other ones."""
 
+import errno
 import logging
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
@@ -138,6 +139,8 @@ def _read_file(file: RecordFile, read: Read) -> _Known:
     except RecordError as error:
         found = LeftOut(file.path, str(error))
     except OSError as error:
+        if error.errno == errno.EFBIG:  # which it stays until its stamp is another one
+            return _Known(file, 0, LeftOut(file.path, f"it cannot be read: {error.strerror}"))
         return _Known(file, 0, LeftOut(file.path, f"it cannot be read: {error.strerror}"), is_read=False)
     return _Known(file, len(content), found)
 

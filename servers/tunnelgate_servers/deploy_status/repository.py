@@ -9,13 +9,14 @@ Specification: https://git-scm.com/docs/gitrepository-layout, https://git-scm.co
 import errno
 import re
 import stat
+import zlib
 from collections.abc import Generator, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final, Literal, cast
 
 from dulwich.object_store import DiskObjectStore
-from dulwich.objects import Blob, Commit, ObjectID, ShaFile, Tag, Tree
+from dulwich.objects import Blob, Commit, ObjectID, RawObjectID, ShaFile, Tag, Tree
 from dulwich.refs import DiskRefsContainer, Ref
 
 from tunnelgate_servers.deploy_status.records import MAX_RECORD_BYTES
@@ -23,8 +24,12 @@ from tunnelgate_servers.deploy_status.sources import Entry, Listing, Read, Recor
 from tunnelgate_servers.hosting import UnavailableError
 
 MAX_OBJECT_BYTES: Final = 16 * 1024 * 1024
-"""The size of the largest loose object that is read, in bytes."""
+"""The size of the largest object that is read or unpacked on the way to it, in bytes."""
 
+_OFFSET_DELTA, _REF_DELTA = 6, 7
+_MAX_DELTAS = 4096  # in a row, of which git makes 50
+_MAX_VARINT = 10
+_HEADER_BYTES = 128  # more than the numbers at the beginning of a packed object and of a difference take
 _MAX_TAGS = 10  # that one tag after another may point at
 _COMMIT = re.compile(rb"[0-9a-f]{40}")
 _PLACES = (b"%s", b"refs/%s", b"refs/tags/%s", b"refs/heads/%s", b"refs/remotes/%s")  # as git looks for them
@@ -128,10 +133,64 @@ class _Objects:
 
     def _get(self, name: ObjectID) -> ShaFile:
         try:
-            return self._store[name]
+            sizes = _packed_sizes(self._store, name)
+            if all(size <= MAX_OBJECT_BYTES for size in sizes):
+                return self._store[name]
         except Exception as error:
             # A broken object raises what the file system, zlib, the parsers and the packs have for it.
             raise OSError(errno.EIO, "an object is missing or broken") from error
+        raise OSError(errno.EFBIG, f"it is larger than {MAX_OBJECT_BYTES} bytes")
+
+
+def _packed_sizes(store: DiskObjectStore, name: ObjectID | RawObjectID) -> Iterator[int]:
+    """Yield the sizes of a packed object, and of all that it is unpacked from, without unpacking any of it.
+
+    Specification: https://git-scm.com/docs/gitformat-pack
+    """
+    for _ in range(_MAX_DELTAS):
+        pack = next((each for each in store.packs if name in each), None)
+        if pack is None:
+            return
+        offset: int = pack.index.object_offset(name)
+        with Path(pack.data.path).open("rb") as stream:
+            while True:
+                stream.seek(offset)
+                kind, size, base, packed = _header(stream.read(_HEADER_BYTES))
+                yield size
+                if base is None:
+                    return
+                begin = zlib.decompressobj().decompress(packed, 2 * _MAX_VARINT)
+                yield _varint(begin, _varint(begin, 0)[1])[0]
+                if kind == _REF_DELTA:
+                    name = RawObjectID(cast("bytes", base))
+                    break
+                offset -= cast("int", base)
+    raise OSError(errno.EIO, "an object is a difference to too many others")
+
+
+def _header(packed: bytes) -> tuple[int, int, int | bytes | None, bytes]:
+    """Return the kind and the size of a packed object, what it is a difference to, and what follows."""
+    kind = packed[0] >> 4 & 7
+    rest, place = _varint(packed, 1) if packed[0] & 0x80 else (0, 1)
+    size = packed[0] & 15 | rest << 4
+    if kind == _OFFSET_DELTA:
+        base = packed[place] & 0x7F
+        while packed[place] & 0x80:
+            place += 1
+            base = (base + 1) << 7 | packed[place] & 0x7F
+        return kind, size, base, packed[place + 1 :]
+    if kind == _REF_DELTA:
+        return kind, size, packed[place : place + 20], packed[place + 20 :]
+    return kind, size, None, packed[place:]
+
+
+def _varint(octets: bytes, place: int) -> tuple[int, int]:
+    value = shift = 0
+    while True:
+        value |= (octets[place] & 0x7F) << shift
+        shift, place = shift + 7, place + 1
+        if not octets[place - 1] & 0x80:
+            return value, place
 
 
 def _kind(mode: int) -> Literal["folder", "file", "link", "other"]:

@@ -17,6 +17,7 @@ MAX_DOCUMENT_BYTES: Final = 1024 * 1024
 _ENDINGS = tuple(ending for kind in KINDS for ending in kind.endings)
 
 # A pipe is not waited for, and a link that was put there meanwhile not followed.
+_FOLDER = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _FLAGS = os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -50,7 +51,7 @@ class FoundFile:
     def read(self) -> tuple[Stamp, bytes]:
         """Return what the file holds, with its stamp from before that; raises `SkippedError`."""
         try:
-            handle = os.open(self.file, _FLAGS)
+            handle = _opened(self.file)
             with os.fdopen(handle, "rb") as stream:
                 found = _stamp(os.fstat(handle))
                 return found, stream.read(MAX_DOCUMENT_BYTES + 1)
@@ -76,7 +77,8 @@ class DocumentSources:
 
     A document's path is relative to the folder, with `/`; an extra file goes by its name. Bytes of a name
     that are not UTF-8 are escaped. Files and folders whose names begin with a dot are left out. Links to
-    folders are not followed, and a link to a file has to stay inside the folder, whose own path has no links.
+    folders are not followed, and a link to a file has to lead to a document inside the folder that is not
+    left out by itself. The path of the folder has no links.
     """
 
     folder: Path
@@ -116,7 +118,7 @@ class DocumentSources:
             for entry in entries:
                 if entry.is_symlink():
                     yield from self._behind_link(entry)
-                elif not entry.is_dir() and _is_document(entry):
+                elif not entry.is_dir() and _is_document(entry.name):
                     yield FoundFile(self._key(entry), Path(entry))
             pending += [Path(entry) for entry in reversed(entries) if entry.is_dir(follow_symlinks=False)]
         for file in self.extra_files:
@@ -125,13 +127,15 @@ class DocumentSources:
     def _behind_link(self, entry: os.DirEntry[str]) -> Iterator[FoundFile]:
         target = Path(os.path.realpath(entry))
         to_folder = target.is_dir()
-        if not to_folder and not _is_document(entry):
+        if not to_folder and not _is_document(entry.name):
             return
         reason = ""
         if not target.is_relative_to(self.folder):
             reason = "it is a link that leads outside the folder"
         elif to_folder:
             reason = "it is a link to a folder"
+        elif _is_left_out(target.relative_to(self.folder)):
+            reason = "it is a link to a file that is no document"
         yield FoundFile(self._key(entry), target, reason)
 
     def _key(self, file: os.PathLike[str]) -> str:
@@ -144,8 +148,25 @@ def _visible_entries(folder: Path) -> list[os.DirEntry[str]]:
     return sorted(visible, key=lambda entry: entry.name)
 
 
-def _is_document(entry: os.DirEntry[str]) -> bool:
-    return entry.name.lower().endswith(_ENDINGS)
+def _is_document(name: str) -> bool:
+    return name.lower().endswith(_ENDINGS)
+
+
+def _is_left_out(path: Path) -> bool:
+    return not _is_document(path.name) or any(name.startswith(".") for name in path.parts)
+
+
+def _opened(file: Path) -> int:
+    # Each name by itself, because a path would follow a link that a folder was swapped for meanwhile.
+    folder = os.open(file.anchor, _FOLDER)
+    try:
+        for name in file.parts[1:-1]:
+            below = os.open(name, _FOLDER, dir_fd=folder)
+            os.close(folder)
+            folder = below
+        return os.open(file.name, _FLAGS, dir_fd=folder)
+    finally:
+        os.close(folder)
 
 
 def _stamp(found: os.stat_result) -> Stamp:

@@ -14,7 +14,6 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from tunnelgate_servers.hosting.errors import OptionsError
 
-
 # Alembic keeps what a migration runs in as globals of a module, and indexes are made in worker threads.
 _one_at_a_time = threading.Lock()
 

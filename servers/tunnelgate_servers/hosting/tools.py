@@ -76,6 +76,9 @@ class Toolset:
         if ctx.method == "tools/call":
             refused = self._refused_call(ctx)
             return await call_next(ctx) if refused is None else refused
+        if ctx.method.startswith("prompts/"):
+            # The SDK would write a stack with the caller's text in it to the log for each that is not there.
+            raise MCPError(METHOD_NOT_FOUND, "This server has no prompts")
         if ctx.method.startswith("resources/"):
             self._check_resources(ctx)
         return await call_next(ctx)

@@ -87,7 +87,7 @@ async def test_an_account_is_a_resource(url: str, era: Era) -> None:
         (template,) = (await client.list_resource_templates()).resource_templates
         listed = (await client.list_resources()).resources
 
-    assert template.uri_template == "billing:///accounts/{account}"
+    assert template.uri_template == "billing:///accounts/{id}"
     assert template.mime_type == "application/json"
     assert listed == []
 

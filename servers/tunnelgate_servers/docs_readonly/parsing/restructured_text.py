@@ -5,6 +5,7 @@ a directive holds that docutils does not know, such as those of Sphinx, is kept 
 """
 
 import logging
+import re
 import threading
 from collections.abc import Iterator, Sequence
 from itertools import accumulate
@@ -24,7 +25,10 @@ from tunnelgate_servers.docs_readonly.parsing.parsed import (
 )
 from tunnelgate_servers.docs_readonly.parsing.plain import parse_plain
 
-_MAX_BLOCK_CHARACTERS: Final = 20_000  # docutils takes time that grows with the square of a paragraph
+# docutils takes time that grows with the square of a paragraph, and of the number of targets
+_MAX_SQUARES: Final = 20_000**2
+_MAX_TARGETS: Final = 2_000
+_TARGET: Final = re.compile(r"^[ \t]*(?:\.\. _|\.\. __|__[ \t])", re.MULTILINE)
 
 _SETTINGS: Final = {
     "_disable_config": True,  # no file of the machine changes how documents are read
@@ -50,7 +54,7 @@ def parse_restructured_text(text: str) -> ParsedDocument:
 
     What docutils fails at, such as lists that are nested too deeply, is read as a plain text.
     """
-    if any(len(block) > _MAX_BLOCK_CHARACTERS for block in text.split("\n\n")):
+    if _takes_long(text):
         return parse_plain(text)
     try:
         document = _doctree(text)
@@ -67,6 +71,12 @@ def parse_restructured_text(text: str) -> ParsedDocument:
     if before := _body(document):
         sections.insert(0, Section("", 0, 0, ends[0], before))
     return ParsedDocument(title_among(sections), text, tuple(sections))
+
+
+def _takes_long(text: str) -> bool:
+    if sum(len(block) ** 2 for block in text.split("\n\n")) > _MAX_SQUARES:
+        return True
+    return sum(1 for _ in _TARGET.finditer(text)) > _MAX_TARGETS
 
 
 class _Located:
