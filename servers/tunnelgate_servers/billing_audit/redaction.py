@@ -12,10 +12,12 @@ Specification: ISO/IEC 7812-1 (check digit of cards), ISO 13616 (IBAN)
 
 import re
 import unicodedata
-from collections.abc import Generator, Iterable, Mapping, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Final
+
+from tunnelgate_servers.billing_audit.ibans import MAX_LENGTH, iban_length
 
 _HIDDEN: Final = "••••"
 _SHOWN: Final = 4
@@ -35,32 +37,7 @@ _BLANK_CATEGORIES: Final = frozenset({"Zs", "Zl", "Zp", "Cc"})
 _UNSEEN_CATEGORIES: Final = frozenset({"Cf", "Mn", "Me", "Mc"})
 _UNSEEN: Final = frozenset("\u115f\u1160\u2800\u3164\uffa0")  # letters and signs that show nothing
 
-_IBAN_LENGTHS: Final[Mapping[str, int]] = {
-    country: length
-    for length, countries in {
-        15: "NO",
-        16: "BE",
-        18: "DK FI FK FO GL NL SD",
-        19: "MK SI",
-        20: "AT BA EE KZ LT LU MN XK",
-        21: "CH HR LI LV",
-        22: "BG BH CR DE GB GE IE ME RS VA",
-        23: "AE GI IL IQ OM SO TL",
-        24: "AD CZ ES MD PK RO SA SE SK TN VG",
-        25: "LY PT ST",
-        26: "IS TR",
-        27: "BI DJ FR GR IT MC MR SM",
-        28: "AL AZ BY CY DO GT HN HU LB NI PL SV",
-        29: "BR EG PS QA UA",
-        30: "JO KW MU YE",
-        31: "MT SC",
-        32: "LC",
-        33: "RU",
-    }.items()
-    for country in countries.split()
-}
-
-_MAX_IBAN_SPAN: Final = max(_IBAN_LENGTHS.values()) * (1 + _MAX_BETWEEN)
+_MAX_IBAN_SPAN: Final = MAX_LENGTH * (1 + _MAX_BETWEEN)
 _GAP: Final = rf"[\W_]{{0,{_MAX_BETWEEN}}}"
 _BLANKS: Final = rf"[^\w!-/:-@\[-`{{-~]{{0,{_MAX_BETWEEN}}}"
 _DIGITS: Final = re.compile(
@@ -103,7 +80,7 @@ def _may_hold_numbers(text: str) -> bool:
     """Return `False` for most of the texts that hold no number, far sooner than it takes to look for one."""
     plain = _SEVERAL_BLANKS.sub(" ", text if text.isascii() else _decomposed(text))
     return _DIGITS.search(plain) is not None or any(
-        _is_iban(_SEPARATORS.sub("", plain[found.start() : found.start() + _MAX_IBAN_SPAN]).upper())
+        iban_length(_SEPARATORS.sub("", plain[found.start() : found.start() + _MAX_IBAN_SPAN]).upper())
         for found in _IBAN_BEGIN.finditer(plain)
     )
 
@@ -210,17 +187,8 @@ def _cards(digits: Sequence[_Mark]) -> Generator[tuple[int, int]]:
 def _ibans(run: Sequence[_Mark]) -> Generator[tuple[int, int]]:
     plain = "".join(mark.plain for mark in run)
     for begin in range(len(plain)):
-        if _is_iban(plain[begin : begin + _MAX_IBAN_SPAN]):
-            yield run[begin].place, run[begin + _IBAN_LENGTHS[plain[begin : begin + 2]] - 1].place + 1
-
-
-def _is_iban(beginning: str) -> bool:
-    """Return whether upper-case letters and digits begin with an IBAN."""
-    length = _IBAN_LENGTHS.get(beginning[:2], _MAX_IBAN_SPAN)
-    if len(beginning) < length or not beginning[2:4].isdigit():
-        return False
-    turned = beginning[4:length] + beginning[:4]
-    return turned.isascii() and int("".join(str(int(character, 36)) for character in turned)) % 97 == 1
+        if length := iban_length(plain[begin : begin + MAX_LENGTH]):
+            yield run[begin].place, run[begin + length - 1].place + 1
 
 
 def _merged(spans: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
