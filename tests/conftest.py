@@ -28,13 +28,19 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out the tests that have no database when they are to run on PostgreSQL."""
-    if not config.getoption("--postgres"):
-        return
-    needed = {"databases", "postgres"}
-    kept = [each for each in items if isinstance(each, pytest.Function) and needed & {*each.fixturenames}]
-    config.hook.pytest_deselected(items=[each for each in items if each not in kept])
+    """Leave out what is about the other database, and with PostgreSQL what has none."""
+    database = "postgresql" if config.getoption("--postgres") else "sqlite"
+    kept = [each for each in items if _is_for(database, each)]
+    config.hook.pytest_deselected(items=[each for each in items if not _is_for(database, each)])
     items[:] = kept
+
+
+def _is_for(database: str, item: pytest.Item) -> bool:
+    marker = item.get_closest_marker("only")
+    if marker is not None:
+        return bool(marker.args[0] == database)
+    has_database = isinstance(item, pytest.Function) and {"databases", "postgres"} & {*item.fixturenames}
+    return database == "sqlite" or bool(has_database)
 
 
 @pytest.fixture(scope="session")

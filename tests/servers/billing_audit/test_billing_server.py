@@ -9,7 +9,7 @@ import httpx2
 import pytest
 from mcp import MCPError
 
-from tests.servers.billing_audit.books import Books, backend, on, reading_token
+from tests.servers.billing_audit.books import Books, on, reading_token
 from tests.servers.hosting.raw_calls import Verbatim, Wire, call
 from tests.servers.serving import Era, connected, own_check_options, sentence, served, structured, token
 from tests.support.postgres import Databases
@@ -305,9 +305,8 @@ async def test_a_database_that_was_never_migrated_is_refused(databases: Database
 
 
 @pytest.mark.promise("readers-cannot-write")
+@pytest.mark.only("postgresql")
 async def test_on_postgresql_a_role_that_may_write_is_refused(ledger: Books) -> None:
-    if backend(ledger) == "sqlite":
-        pytest.skip("SQLite has no roles")
     with pytest.raises(OptionsError, match="only select"):
         create_app(database=ledger.engine.url.render_as_string(hide_password=False))
 
