@@ -1,8 +1,8 @@
 """The FastAPI application: `POST /mcp` for both eras of the protocol, and `GET /healthz`."""
 
-from collections.abc import AsyncGenerator, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Sequence
 from datetime import datetime
+from functools import partial
 from typing import Final
 
 from fastapi import FastAPI
@@ -15,14 +15,13 @@ from tunnelgate_servers.billing_audit.tools import BillingTools
 from tunnelgate_servers.hosting import (
     LOOPBACK_HOSTS,
     Introduction,
-    OptionsError,
     OwnCheck,
+    disposing,
     mcp_application,
     mcp_server,
+    open_newest,
     open_reader,
-    read_url,
     reading,
-    require_newest,
     utc_now,
 )
 
@@ -57,28 +56,20 @@ def create_app(
     The application has to run its lifespan, once. Raises `OptionsError` for an option that cannot be used.
     """
     check = None if resource is None and oauth is None else OwnCheck.from_options(resource, oauth)
-    engine = open_reader(read_url(database))
-    try:
-        require_newest(engine, PACKAGE)
-    except OptionsError:
-        engine.dispose()
-        raise
+    engine = open_newest(open_reader, database, PACKAGE)
     server = mcp_server(_INTRODUCTION, BillingTools(engine, clock).toolset())
     server.middleware.insert(0, redact)
     AccountResources(engine).add_to(server)
-
-    @asynccontextmanager
-    async def while_serving() -> AsyncGenerator[None]:
-        try:
-            yield
-        finally:
-            engine.dispose()
 
     def is_ready() -> None:
         _read_one(engine)
 
     return mcp_application(
-        server, check=check, is_ready=is_ready, allowed_hosts=allowed_hosts, while_serving=while_serving
+        server,
+        check=check,
+        is_ready=is_ready,
+        allowed_hosts=allowed_hosts,
+        while_serving=partial(disposing, engine),
     )
 
 

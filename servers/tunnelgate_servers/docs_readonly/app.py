@@ -1,13 +1,12 @@
 """The FastAPI application: `POST /mcp` for both eras of the protocol, and `GET /healthz`."""
 
-from collections.abc import AsyncGenerator, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Sequence
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Final
 
 from fastapi import FastAPI
-from sqlalchemy import Engine
 from sqlalchemy.engine import URL
 
 from tunnelgate_servers.docs_readonly.indexing import PACKAGE, Indexer
@@ -20,11 +19,12 @@ from tunnelgate_servers.hosting import (
     Introduction,
     OptionsError,
     OwnCheck,
+    disposing,
     mcp_application,
     mcp_server,
+    open_newest,
     open_reader,
     read_url,
-    require_newest,
     utc_now,
 )
 
@@ -76,24 +76,17 @@ def create_app(
         indexer.run()
     elif extra_files or index_database is not None:
         raise OptionsError("The options extra_files and index_database are for a server with a folder.")
-    engine = _open_index(url)
+    engine = open_newest(open_reader, database, PACKAGE)
     index = IndexReader(engine)
     server = mcp_server(_INTRODUCTION, DocumentTools(index, indexer).toolset())
     DocumentResources(index).add_to(server)
-
-    @asynccontextmanager
-    async def while_serving() -> AsyncGenerator[None]:
-        try:
-            yield
-        finally:
-            engine.dispose()
 
     return mcp_application(
         server,
         check=check,
         is_ready=index.require,
         allowed_hosts=allowed_hosts,
-        while_serving=while_serving,
+        while_serving=partial(disposing, engine),
     )
 
 
@@ -106,13 +99,3 @@ def _writable(url: URL, index_database: str | None) -> URL:
         "The option index_database is needed with a folder: a URL of the same database that may write, "
         "because that of the option database only reads."
     )
-
-
-def _open_index(url: URL) -> Engine:
-    engine = open_reader(url)
-    try:
-        require_newest(engine, PACKAGE)
-    except OptionsError:
-        engine.dispose()
-        raise
-    return engine

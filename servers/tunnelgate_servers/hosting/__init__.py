@@ -16,9 +16,16 @@ from tunnelgate_servers.hosting.application import (
 )
 from tunnelgate_servers.hosting.bearer import CallerRequired, OwnCheck
 from tunnelgate_servers.hosting.callers import caller_of
-from tunnelgate_servers.hosting.databases import open_reader, open_writer, read_url, reading, writing
+from tunnelgate_servers.hosting.databases import (
+    disposing,
+    open_reader,
+    open_writer,
+    read_url,
+    reading,
+    writing,
+)
 from tunnelgate_servers.hosting.errors import OptionsError, RequestError, ServerError, UnavailableError
-from tunnelgate_servers.hosting.migrating import migrate, require_newest
+from tunnelgate_servers.hosting.migrating import migrate, open_newest, require_newest
 from tunnelgate_servers.hosting.paging import cursor_after, keys_before
 from tunnelgate_servers.hosting.texts import Cursor, Line, OptionalDate, OptionalLine, Paragraphs
 from tunnelgate_servers.hosting.times import UtcDateTime, utc_now
@@ -45,10 +52,12 @@ __all__ = [
     "UtcDateTime",
     "caller_of",
     "cursor_after",
+    "disposing",
     "keys_before",
     "mcp_application",
     "mcp_server",
     "migrate",
+    "open_newest",
     "open_reader",
     "open_writer",
     "read_url",

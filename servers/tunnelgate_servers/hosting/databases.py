@@ -5,8 +5,8 @@ is the database's own rule, and no promise of the code that uses it.
 """
 
 import sqlite3
-from collections.abc import Generator, Mapping
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator, Generator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -103,6 +103,15 @@ def open_writer(url: URL) -> Engine:
     with _first_connection(engine, url) as connection:
         connection.exec_driver_sql(_READS_THE_FILE if url.get_backend_name() == "sqlite" else "SELECT 1")
     return engine
+
+
+@asynccontextmanager
+async def disposing(engine: Engine) -> AsyncGenerator[None]:
+    """Close the connections of an engine at the end, as when an application that was served stops."""
+    try:
+        yield
+    finally:
+        engine.dispose()
 
 
 @contextmanager

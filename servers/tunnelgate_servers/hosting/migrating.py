@@ -4,14 +4,17 @@ Specification: https://alembic.sqlalchemy.org/
 """
 
 import threading
+from collections.abc import Callable
 
 from alembic import command, context
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, func, select
+from sqlalchemy.engine import URL
 from sqlalchemy.exc import SQLAlchemyError
 
+from tunnelgate_servers.hosting.databases import read_url
 from tunnelgate_servers.hosting.errors import OptionsError
 
 # Alembic keeps what a migration runs in as globals of a module, and indexes are made in worker threads.
@@ -46,6 +49,19 @@ def require_newest(engine: Engine, package: str) -> None:
         name = package.rpartition(".")[2].replace("_", "-")
         has = "is empty" if found is None else f"has the form {found}, not {newest}"
         raise OptionsError(f"The database {has}; run: tunnelgate-servers migrate {name} --database URL")
+
+
+def open_newest(open_engine: Callable[[URL], Engine], database: object, package: str) -> Engine:
+    """Open the database that a URL names by `open_reader` or `open_writer`, in the newest form.
+
+    Raises `OptionsError` for a URL, a database or a form that cannot be used.
+    """
+    engine = open_engine(read_url(database))
+    try:
+        require_newest(engine, package)
+    finally:
+        engine.dispose()  # of the connection, which would wait for an application that may never be served
+    return engine
 
 
 def run_migrations() -> None:

@@ -1,8 +1,8 @@
 """The FastAPI application of the tickets: `POST /mcp` for both eras of the protocol, and `GET /healthz`."""
 
-from collections.abc import AsyncGenerator, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Sequence
 from datetime import datetime
+from functools import partial
 from typing import Final
 
 from fastapi import FastAPI
@@ -12,12 +12,12 @@ from tunnelgate_servers.hosting import (
     LOOPBACK_HOSTS,
     Introduction,
     OwnCheck,
+    disposing,
     mcp_application,
     mcp_server,
+    open_newest,
     open_writer,
-    read_url,
     reading,
-    require_newest,
     utc_now,
 )
 from tunnelgate_servers.tickets_draft.drafts import Drafts
@@ -65,11 +65,7 @@ def create_app(
     check = None
     if resource is not None or oauth is not None:
         check = OwnCheck.from_options(resource, oauth)
-    engine = open_writer(read_url(database))
-    try:
-        require_newest(engine, PACKAGE)
-    finally:
-        engine.dispose()  # or a connection would wait for an application that may never be served
+    engine = open_newest(open_writer, database, PACKAGE)
     tickets, drafts = Tickets(engine, clock=clock), Drafts(engine, clock=clock)
     server = mcp_server(_INTRODUCTION, TicketTools(engine, tickets, drafts, place).toolset())
     TicketResources(tickets).add_to(server)
@@ -78,15 +74,10 @@ def create_app(
         with reading(engine) as connection:
             connection.execute(select(TicketRow.number).limit(1))
 
-    @asynccontextmanager
-    async def disposed_at_the_end() -> AsyncGenerator[None]:
-        yield
-        engine.dispose()
-
     return mcp_application(
         server,
         check=check,
         is_ready=is_ready,
         allowed_hosts=allowed_hosts,
-        while_serving=disposed_at_the_end,
+        while_serving=partial(disposing, engine),
     )

@@ -1,7 +1,6 @@
 """Puts the desk together: its options, what it needs, and its paths."""
 
-from collections.abc import AsyncGenerator, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Final
@@ -13,9 +12,9 @@ from tunnelgate.verifier import TokenVerifier
 from tunnelgate_servers.hosting import (
     LOOPBACK_HOSTS,
     OptionsError,
+    disposing,
+    open_newest,
     open_writer,
-    read_url,
-    require_newest,
     utc_now,
 )
 from tunnelgate_servers.hosting.bearer import read_issuers
@@ -89,21 +88,10 @@ def create_desk(
             resource=resource, issuers=[issuers[issuer]], clock=lambda: clock().timestamp()
         ),
     )
-    engine = open_writer(read_url(database))
-    try:
-        require_newest(engine, _PACKAGE)
-    except OptionsError:
-        engine.dispose()
-        raise
-
-    @asynccontextmanager
-    async def disposed_at_the_end(_: FastAPI) -> AsyncGenerator[None]:
-        yield
-        engine.dispose()
-
+    engine = open_newest(open_writer, database, _PACKAGE)
     app = FastAPI(
         title="tickets-desk",
-        lifespan=disposed_at_the_end,
+        lifespan=lambda _: disposing(engine),
         openapi_url=None,
         docs_url=None,
         redoc_url=None,
