@@ -1,4 +1,4 @@
-"""What Alembic runs for the migrations of this server."""
+"""What Alembic runs to migrate the index."""
 
 from tunnelgate_servers.hosting.migrating import run_migrations
 

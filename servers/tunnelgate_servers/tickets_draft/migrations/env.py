@@ -1,4 +1,4 @@
-"""What Alembic runs."""
+"""What Alembic runs to migrate tickets and drafts."""
 
 from tunnelgate_servers.hosting.migrating import run_migrations
 
