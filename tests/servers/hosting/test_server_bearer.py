@@ -84,11 +84,15 @@ async def test_without_a_token_one_is_asked_for_and_it_is_said_where_there_are_s
     assert answer.headers["www-authenticate"] == f'Bearer resource_metadata="{METADATA_URL}"'
 
 
-def changed(**claims: Any) -> str:
-    return Token(claims={"scope": READ, **claims}).mint()
-
-
+# These are made when tests are collected, which may be long before they are used.
 NOW = int(time.time())
+LASTING = {"scope": READ, "exp": NOW + 86_400}
+
+
+def changed(**claims: Any) -> str:
+    return Token(claims={**LASTING, **claims}).mint()
+
+
 BAD: list[Any] = [
     pytest.param("x", id="no token at all"),
     pytest.param("a.b.c", id="three parts of nothing"),
@@ -101,21 +105,21 @@ BAD: list[Any] = [
     pytest.param(changed(iss=f"{ISSUER}/"), id="of nearly the issuer"),
     pytest.param(changed(iss=None), id="of no issuer"),
     pytest.param(changed(iat=NOW - 900, exp=NOW - 600), id="that has expired"),
-    pytest.param(changed(nbf=NOW + 600), id="that is not good yet"),
+    pytest.param(changed(nbf=NOW + 43_200), id="that is not good yet"),
     pytest.param(changed(exp=None), id="without an end"),
     pytest.param(changed(exp=NOW + 400_000), id="that lives too long"),
     pytest.param(changed(sub=None), id="of nobody"),
     pytest.param(changed(sub=""), id="of nobody by name"),
     pytest.param(changed(client_id=None), id="of no client"),
-    pytest.param(Token(header={"typ": "JWT"}).mint(), id="that is an identity token"),
-    pytest.param(Token(header={"kid": "other"}).mint(), id="with an unknown key"),
-    pytest.param(Token("ES384").mint(), id="signed by a key that is not published"),
-    pytest.param(Token().mint()[:-4] + "AAAA", id="with another signature"),
+    pytest.param(Token(claims=LASTING, header={"typ": "JWT"}).mint(), id="that is an identity token"),
+    pytest.param(Token(claims=LASTING, header={"kid": "other"}).mint(), id="with an unknown key"),
+    pytest.param(Token("ES384", LASTING).mint(), id="signed by a key that is not published"),
+    pytest.param(Token(claims=LASTING).mint()[:-4] + "AAAA", id="with another signature"),
     pytest.param(
         ".".join(
             (
                 base64url(b'{"alg":"none","typ":"at+jwt"}').decode(),
-                Token().mint().split(".")[1],
+                Token(claims=LASTING).mint().split(".")[1],
                 "",
             )
         ),
