@@ -20,8 +20,8 @@ demo: $(INSTALLED) ## install, then run the gate with four sample servers and a 
 probe: $(INSTALLED) ## ask each server of a running demo the three questions: list, call, blocked host
 	@$(BIN)/tunnelgate probe
 
-test: $(INSTALLED) ## install, then run every test
-	@$(BIN)/python -m pytest
+test: $(INSTALLED) ## install, then run every test, on all cores
+	@$(BIN)/python -m pytest -q -n auto --dist loadfile
 
 coverage: $(INSTALLED) ## run every test and show which branches none of them takes
 	@scripts/coverage
