@@ -374,14 +374,19 @@ def test_it_is_removed_where_the_application_does_not_start(path: Path) -> None:
 
 
 HOST = "docs.example.com"
-BEARER = ("authorization", f"Bearer {Token(claims={'aud': f'https://{HOST}/mcp'}).mint()}")
 FROM_HEADER = {"address_from": "cf-connecting-ip", "trust_unix_socket": True}
 
 
 def call_safe_tool(path: Path, *headers: tuple[str, str], host: str = HOST) -> Reply:
     """Call a tool as a client behind a connector would."""
     pairs, body = legacy("tools/call", {"name": "safe_tool", "arguments": {}})
-    sent = [("host", host), BEARER, *(pair for pair in pairs if pair[0] != "host"), *headers]
+    bearer = Token(claims={"aud": f"https://{HOST}/mcp"}).mint()
+    sent = [
+        ("host", host),
+        ("authorization", f"Bearer {bearer}"),
+        *(pair for pair in pairs if pair[0] != "host"),
+        *headers,
+    ]
     return ask(path, *sent, method="POST", body=body)
 
 

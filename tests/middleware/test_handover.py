@@ -76,6 +76,7 @@ OF_PAGES = [
     "if-none-match",
     "origin",
     "referer",
+    "sec-fetch-site",
 ]
 OF_DISCOVERY = [
     "accept-encoding",

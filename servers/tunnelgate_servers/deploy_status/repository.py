@@ -13,7 +13,7 @@ import zlib
 from collections.abc import Generator, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Final, Literal, cast
+from typing import Final, Literal
 
 from dulwich.object_store import DiskObjectStore
 from dulwich.objects import Blob, Commit, ObjectID, RawObjectID, ShaFile, Tag, Tree
@@ -147,25 +147,26 @@ def _packed_sizes(store: DiskObjectStore, name: ObjectID | RawObjectID) -> Itera
 
     Specification: https://git-scm.com/docs/gitformat-pack
     """
+    place = _packed_at(store, name)
     for _ in range(_MAX_DELTAS):
-        pack = next((each for each in store.packs if name in each), None)
-        if pack is None:
+        if place is None:
             return
-        offset: int = pack.index.object_offset(name)
-        with Path(pack.data.path).open("rb") as stream:
-            while True:
-                stream.seek(offset)
-                kind, size, base, packed = _header(stream.read(_HEADER_BYTES))
-                yield size
-                if base is None:
-                    return
-                begin = zlib.decompressobj().decompress(packed, 2 * _MAX_VARINT)
-                yield _varint(begin, _varint(begin, 0)[1])[0]
-                if kind == _REF_DELTA:
-                    name = RawObjectID(cast("bytes", base))
-                    break
-                offset -= cast("int", base)
+        path, offset = place
+        with path.open("rb") as stream:
+            stream.seek(offset)
+            _, size, base, packed = _header(stream.read(_HEADER_BYTES))
+        yield size
+        if base is None:
+            return
+        begin = zlib.decompressobj().decompress(packed, 2 * _MAX_VARINT)
+        yield _varint(begin, _varint(begin, 0)[1])[0]
+        place = (path, offset - base) if isinstance(base, int) else _packed_at(store, RawObjectID(base))
     raise OSError(errno.EIO, "an object is a difference to too many others")
+
+
+def _packed_at(store: DiskObjectStore, name: ObjectID | RawObjectID) -> tuple[Path, int] | None:
+    pack = next((each for each in store.packs if name in each), None)
+    return None if pack is None else (Path(pack.data.path), pack.index.object_offset(name))
 
 
 def _header(packed: bytes) -> tuple[int, int, int | bytes | None, bytes]:

@@ -121,8 +121,6 @@ def read_issuers(oauth: object, *, fetch: Fetch | None = None) -> tuple[Mapping[
         raise OptionsError(str(faults)) from error
     except ConfigurationError as error:
         raise OptionsError(str(error)) from error
-    except ValueError as error:  # a wide network
-        raise OptionsError(f"The option oauth.allowed_ips cannot be used: {error}.") from error
 
 
 def _path_of(url: str) -> str | None:
