@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Locator, Page, sync_playwright
 
+from tests.browser.contrast import CONTRAST, MIN_CONTRAST
 from tests.servers.tickets_draft.test_desk_pages import Stage, person, staged
 from tests.support.asgi import Spy
 from tests.support.servers import serve
 
-MIN_CONTRAST = 4.5  # WCAG 2.2, 1.4.3
 MIN_TARGET = 24  # CSS pixels; WCAG 2.2, 2.5.8
 BODY = """\
 Since Friday the printer on the third floor prints every page twice.
@@ -162,23 +162,6 @@ def test_everything_has_a_name_that_a_screen_reader_reads(stage: Stage, chromium
         assert page.get_by_role("link", name="Read aloud").get_attribute("href") == f"/draft?id={draft.id}"
 
 
-CONTRAST = """element => {
-    const context = Object.assign(document.createElement('canvas'), {width: 1, height: 1}).getContext('2d');
-    const light = color => {
-        context.clearRect(0, 0, 1, 1);
-        context.fillStyle = color;
-        context.fillRect(0, 0, 1, 1);
-        const [r, g, b] = [...context.getImageData(0, 0, 1, 1).data].slice(0, 3).map(value => {
-            const share = value / 255;
-            return share <= 0.04045 ? share / 12.92 : ((share + 0.055) / 1.055) ** 2.4;
-        });
-        return 0.2126 * r + 0.7152 * g + 0.0722 * b;
-    };
-    let ground = element;
-    while (getComputedStyle(ground).backgroundColor === 'rgba(0, 0, 0, 0)') ground = ground.parentElement;
-    const [a, b] = [getComputedStyle(element).color, getComputedStyle(ground).backgroundColor].map(light);
-    return (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
-}"""
 TEXTS = "h1, h2, p, p strong, a, dt, dd, .text, .sign, .hint, button, .account bdi"
 
 

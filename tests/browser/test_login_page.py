@@ -16,6 +16,7 @@ from playwright.sync_api import Browser, BrowserContext, Locator, Page, sync_pla
 
 from tests.app.issuer.browsing import Browser as BrowserWithoutAWindow
 from tests.app.issuer.flows import CHALLENGE, CLIENT_ID, DOCS, SECRET, VERIFIER
+from tests.browser.contrast import CONTRAST, MIN_CONTRAST
 from tests.support.asgi import Reply, Spy
 from tests.support.processes import SCRIPTS, environment, free_port, running
 from tests.support.servers import serve
@@ -24,7 +25,6 @@ from tunnelgate.asgi import Send as AsgiSend
 from tunnelgate_app.issuer import SigningKey, create_app
 from tunnelgate_app.issuer.app import PATHS
 
-MIN_CONTRAST = 4.5  # WCAG 2.2, 1.4.3
 MIN_TARGET = 24  # CSS pixels; WCAG 2.2, 2.5.8
 SCOPES = ["docs:read", "docs:full"]
 
@@ -291,23 +291,6 @@ def test_everything_has_a_name_that_a_screen_reader_reads(stage: Stage) -> None:
         assert [each.inner_text() for each in page.get_by_role("button").all()] == ["Approve", "Deny"]
 
 
-CONTRAST = """element => {
-    const context = Object.assign(document.createElement('canvas'), {width: 1, height: 1}).getContext('2d');
-    const light = color => {
-        context.clearRect(0, 0, 1, 1);
-        context.fillStyle = color;
-        context.fillRect(0, 0, 1, 1);
-        const [r, g, b] = [...context.getImageData(0, 0, 1, 1).data].slice(0, 3).map(value => {
-            const share = value / 255;
-            return share <= 0.04045 ? share / 12.92 : ((share + 0.055) / 1.055) ** 2.4;
-        });
-        return 0.2126 * r + 0.7152 * g + 0.0722 * b;
-    };
-    let ground = element;
-    while (getComputedStyle(ground).backgroundColor === 'rgba(0, 0, 0, 0)') ground = ground.parentElement;
-    const [a, b] = [getComputedStyle(element).color, getComputedStyle(ground).backgroundColor].map(light);
-    return (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
-}"""
 TEXTS = ".notice, .notice strong, h1, p, dt, dd, code, legend, .choice, .hint, .other, .error, input, button"
 
 

@@ -4,16 +4,16 @@ import logging
 import subprocess
 import sys
 import tracemalloc
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
 import pytest
-from dulwich.objects import Blob, Commit, Tree
+from dulwich.objects import Blob
 from dulwich.refs import Ref
 from dulwich.repo import Repo
 
 from tests.servers.billing_audit.books import new_books, on, reading_token
+from tests.servers.deploy_status.releasing import commit_of_record
 from tests.servers.hosting.raw_calls import Wire, ask
 from tests.servers.serving import Era, connected, own_check_options, served, structured, token
 from tests.support.postgres import Databases
@@ -184,21 +184,9 @@ def _packed_repository(folder: Path, content: bytes) -> Repo:
     """Return a repository with a record of this content, all of it in one pack."""
     repository = Repo.init_bare(str(folder), mkdir=True)
     blob = Blob.from_string(content)
-    trees: list[Tree] = []
-    name, mode, below = b"1.0.0.yaml", 0o100644, blob.id
-    for parent in (b"checkout", b"production", b""):
-        tree = Tree()
-        tree.add(name, mode, below)
-        trees.append(tree)
-        name, mode, below = parent, 0o040000, tree.id
-    commit = Commit()
-    commit.tree = trees[-1].id
-    commit.author = commit.committer = b"Mara Lindqvist <mara.lindqvist@example.com>"
-    commit.author_time = commit.commit_time = int(datetime(2026, 3, 1, tzinfo=UTC).timestamp())
-    commit.author_timezone = commit.commit_timezone = 0
-    commit.message = b"Release"
-    repository.object_store.add_objects([(each, None) for each in (blob, *trees, commit)])
-    repository.refs[Ref(b"HEAD")] = commit.id
+    objects = commit_of_record(blob)
+    repository.object_store.add_objects([(each, None) for each in (blob, *objects)])
+    repository.refs[Ref(b"HEAD")] = objects[-1].id
     return repository
 
 

@@ -15,12 +15,12 @@ from tunnelgate_servers.billing_audit.tools import BillingTools
 from tunnelgate_servers.hosting import (
     LOOPBACK_HOSTS,
     Introduction,
-    OwnCheck,
     disposing,
     mcp_application,
     mcp_server,
     open_newest,
     open_reader,
+    own_check,
     reading,
     utc_now,
 )
@@ -55,7 +55,7 @@ def create_app(
 
     The application has to run its lifespan, once. Raises `OptionsError` for an option that cannot be used.
     """
-    check = None if resource is None and oauth is None else OwnCheck.from_options(resource, oauth)
+    check = own_check(resource, oauth)
     engine = open_newest(open_reader, database, PACKAGE)
     server = mcp_server(_INTRODUCTION, BillingTools(engine, clock).toolset())
     server.middleware.insert(0, redact)

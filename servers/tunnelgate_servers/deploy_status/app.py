@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime
+from datetime import datetime
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Final, cast
@@ -18,10 +18,11 @@ from tunnelgate_servers.hosting import (
     LOOPBACK_HOSTS,
     Introduction,
     OptionsError,
-    OwnCheck,
     UnavailableError,
     mcp_application,
     mcp_server,
+    own_check,
+    utc_now,
 )
 
 _INTRODUCTION: Final = Introduction(
@@ -35,10 +36,6 @@ _INTRODUCTION: Final = Introduction(
 )
 
 
-def _now() -> datetime:
-    return datetime.now(UTC)
-
-
 def create_app(
     *,
     releases: str | Path,
@@ -47,7 +44,7 @@ def create_app(
     allowed_hosts: Sequence[str] = LOOPBACK_HOSTS,
     resource: str | None = None,
     oauth: Mapping[str, Any] | None = None,
-    clock: Callable[[], datetime] = _now,
+    clock: Callable[[], datetime] = utc_now,
 ) -> FastAPI:
     """Return the application that answers from the release records below a folder or in a git repository.
 
@@ -60,7 +57,7 @@ def create_app(
     and for credentials that would let a cluster be changed.
     """
     records = Records(read_source(releases, ref, clock))
-    check = None if resource is None and oauth is None else OwnCheck.from_options(resource, oauth)
+    check = own_check(resource, oauth)
     try:
         records.current()
     except UnavailableError as error:

@@ -18,12 +18,12 @@ from tunnelgate_servers.hosting import (
     LOOPBACK_HOSTS,
     Introduction,
     OptionsError,
-    OwnCheck,
     disposing,
     mcp_application,
     mcp_server,
     open_newest,
     open_reader,
+    own_check,
     read_url,
     utc_now,
 )
@@ -67,7 +67,7 @@ def create_app(
     """
     if not items_from_option("allowed_hosts", allowed_hosts):
         raise OptionsError("The option allowed_hosts is empty, so that every request would be refused.")
-    check = None if resource is None and oauth is None else OwnCheck.from_options(resource, oauth)
+    check = own_check(resource, oauth)
     url = read_url(database)
     indexer = None
     if folder is not None:

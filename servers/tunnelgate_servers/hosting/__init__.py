@@ -14,7 +14,7 @@ from tunnelgate_servers.hosting.application import (
     mcp_application,
     mcp_server,
 )
-from tunnelgate_servers.hosting.bearer import CallerRequired, OwnCheck
+from tunnelgate_servers.hosting.bearer import CallerRequired, OwnCheck, own_check
 from tunnelgate_servers.hosting.callers import caller_of
 from tunnelgate_servers.hosting.databases import (
     disposing,
@@ -60,6 +60,7 @@ __all__ = [
     "open_newest",
     "open_reader",
     "open_writer",
+    "own_check",
     "read_url",
     "reading",
     "require_newest",

@@ -102,6 +102,14 @@ class OwnCheck:
         return reduce(lambda inner, layer: layer(inner), reversed(self._layers), app)
 
 
+def own_check(resource: object, oauth: object) -> OwnCheck | None:
+    """Return the check that the options `resource` and `oauth` describe, or `None` where neither is given.
+
+    Raises `OptionsError` as `OwnCheck.from_options` does, also where one of them is missing.
+    """
+    return None if resource is None and oauth is None else OwnCheck.from_options(resource, oauth)
+
+
 def read_issuers(oauth: object, *, fetch: Fetch | None = None) -> tuple[Mapping[str, TrustedIssuer], Fetch]:
     """Return the issuers of the option `oauth` by their identifiers, and what asks them.
 

@@ -11,12 +11,12 @@ from sqlalchemy import select
 from tunnelgate_servers.hosting import (
     LOOPBACK_HOSTS,
     Introduction,
-    OwnCheck,
     disposing,
     mcp_application,
     mcp_server,
     open_newest,
     open_writer,
+    own_check,
     reading,
     utc_now,
 )
@@ -62,9 +62,7 @@ def create_app(
     The application has to run its lifespan, once. Raises `OptionsError` for an option that cannot be used.
     """
     place = read_desk_url(desk_url)
-    check = None
-    if resource is not None or oauth is not None:
-        check = OwnCheck.from_options(resource, oauth)
+    check = own_check(resource, oauth)
     engine = open_newest(open_writer, database, PACKAGE)
     tickets, drafts = Tickets(engine, clock=clock), Drafts(engine, clock=clock)
     server = mcp_server(_INTRODUCTION, TicketTools(engine, tickets, drafts, place).toolset())

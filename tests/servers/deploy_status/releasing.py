@@ -153,3 +153,21 @@ class Clock:
 
     def __call__(self) -> datetime:
         return self.now
+
+
+def commit_of_record(blob: Blob) -> list[Tree | Commit]:
+    """Return the trees for one record with the content ``blob``, and their commit as the last."""
+    trees: list[Tree] = []
+    name, mode, below = b"1.0.0.yaml", FILE, blob.id
+    for parent in (b"checkout", b"production", b""):
+        tree = Tree()
+        tree.add(name, mode, below)
+        trees.append(tree)
+        name, mode, below = parent, FOLDER, tree.id
+    commit = Commit()
+    commit.tree = trees[-1].id
+    commit.author = commit.committer = b"Mara Lindqvist <mara.lindqvist@example.com>"
+    commit.author_time = commit.commit_time = int(datetime(2026, 3, 1, tzinfo=UTC).timestamp())
+    commit.author_timezone = commit.commit_timezone = 0
+    commit.message = b"Release"
+    return [*trees, commit]

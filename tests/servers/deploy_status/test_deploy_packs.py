@@ -1,15 +1,15 @@
 """Packed objects that are differences to others: read, and bounded before they are unpacked."""
 
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from dulwich.objects import Blob, Commit, Tree
+from dulwich.objects import Blob
 from dulwich.pack import UnpackedObject, create_delta, write_pack_data
 from dulwich.refs import Ref
 from dulwich.repo import Repo
 
+from tests.servers.deploy_status.releasing import commit_of_record
 from tunnelgate_servers.deploy_status import repository as packs
 from tunnelgate_servers.deploy_status.catalogue import Records
 from tunnelgate_servers.deploy_status.repository import RepositorySource
@@ -43,25 +43,13 @@ def difference(base: Blob, blob: Blob, kind: int) -> UnpackedObject:
 def repository_with(folder: Path, blob: Blob, packed: list[UnpackedObject]) -> RepositorySource:
     """Make a repository with one record, whose blob is in a pack of its own with whatever it needs."""
     with Repo.init_bare(str(folder), mkdir=True) as repository:
-        trees: list[Tree] = []
-        name, mode, below = b"1.0.0.yaml", 0o100644, blob.id
-        for parent in (b"checkout", b"production", b""):
-            tree = Tree()
-            tree.add(name, mode, below)
-            trees.append(tree)
-            name, mode, below = parent, 0o040000, tree.id
-        commit = Commit()
-        commit.tree = trees[-1].id
-        commit.author = commit.committer = b"Mara Lindqvist <mara.lindqvist@example.com>"
-        commit.author_time = commit.commit_time = int(datetime(2026, 3, 31, tzinfo=UTC).timestamp())
-        commit.author_timezone = commit.commit_timezone = 0
-        commit.message = b"Release"
+        objects = commit_of_record(blob)
         store = repository.object_store
-        store.add_objects([(each, None) for each in (*trees, commit)])
+        store.add_objects([(each, None) for each in objects])
         file, complete, _ = store.add_pack()
         write_pack_data(file.write, iter(packed), store.object_format, num_records=len(packed))
         complete()
-        repository.refs[Ref(b"HEAD")] = commit.id
+        repository.refs[Ref(b"HEAD")] = objects[-1].id
     return RepositorySource(folder, "HEAD")
 
 
