@@ -8,11 +8,9 @@ import shutil
 import socket
 import ssl
 import sys
-from collections.abc import Callable
 from datetime import UTC, datetime
-from functools import wraps
 from pathlib import Path
-from typing import Annotated, Literal, ParamSpec
+from typing import Annotated, Literal
 
 import typer
 
@@ -20,15 +18,12 @@ from tunnelgate import ConfigurationError, Policy
 from tunnelgate.configuration.faults import path_of
 from tunnelgate_app import demo as demo_files
 from tunnelgate_app.client import DemoClient, summary
+from tunnelgate_app.commands.shared import FOUND_WRONG, ConfigOption, say_what_is_wrong
 from tunnelgate_app.demo import DemoError, DemoRoute, DemoState
 from tunnelgate_app.gateway import Gateway, create_gateway
 from tunnelgate_app.logs import configure_logs
-from tunnelgate_app.server import ListenError, Parser, open_listener, run
+from tunnelgate_app.server import Parser, open_listener, run
 from tunnelgate_app.serving import listener_faults, prepare
-
-_FOUND_WRONG = 1
-_USED_WRONGLY = 2
-_P = ParamSpec("_P")
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -38,7 +33,6 @@ app = typer.Typer(
     help="The gate at the private end of an MCP tunnel.",
 )
 
-ConfigOption = Annotated[Path, typer.Option("--config", help="The configuration, a YAML file.")]
 StateOption = Annotated[
     Path,
     typer.Option("--state", envvar="TUNNELGATE_STATE", help="The folder that the demo keeps its files in."),
@@ -51,23 +45,8 @@ ParserOption = Annotated[
 ]
 
 
-def _say_what_is_wrong(command: Callable[_P, None]) -> Callable[_P, None]:
-    @wraps(command)
-    def wrapped(*args: _P.args, **kwargs: _P.kwargs) -> None:
-        try:
-            command(*args, **kwargs)
-        except ConfigurationError as error:
-            typer.echo(str(error), err=True)
-            raise typer.Exit(_USED_WRONGLY) from None
-        except (DemoError, ListenError) as error:
-            typer.echo(str(error), err=True)
-            raise typer.Exit(_FOUND_WRONG) from None
-
-    return wrapped
-
-
 @app.command()
-@_say_what_is_wrong
+@say_what_is_wrong
 def demo(
     port: PortOption = 8080,
     docs: Annotated[
@@ -97,7 +76,7 @@ def demo(
 
 
 @app.command()
-@_say_what_is_wrong
+@say_what_is_wrong
 def serve(config: ConfigOption = Path("tunnelgate.yaml"), http: ParserOption = "strict") -> None:
     """Run the gate that a configuration describes.
 
@@ -111,7 +90,7 @@ def serve(config: ConfigOption = Path("tunnelgate.yaml"), http: ParserOption = "
 
 
 @app.command()
-@_say_what_is_wrong
+@say_what_is_wrong
 def check(config: ConfigOption = Path("tunnelgate.yaml")) -> None:
     """Read a configuration and say every fault in it; open no other file, mount, fetch and run nothing.
 
@@ -137,7 +116,7 @@ def check(config: ConfigOption = Path("tunnelgate.yaml")) -> None:
 
 
 @app.command()
-@_say_what_is_wrong
+@say_what_is_wrong
 def token(
     route: Annotated[str, typer.Option("--route", help="The route, by its name in the demo.")],
     scope: Annotated[
@@ -157,7 +136,7 @@ def token(
 
 
 @app.command()
-@_say_what_is_wrong
+@say_what_is_wrong
 def probe(
     route: Annotated[
         str | None,
@@ -182,7 +161,7 @@ def probe(
     for sentence in found:
         typer.echo(sentence, err=True)
     if found:
-        raise typer.Exit(_FOUND_WRONG)
+        raise typer.Exit(FOUND_WRONG)
 
 
 def _run(
@@ -195,7 +174,7 @@ def _run(
 ) -> None:
     seconds = policy.shutdown_timeout
     if not run(gateway, listener, parser=parser, tls=tls, shutdown_timeout=seconds, on_stop=gateway.stop):
-        raise typer.Exit(_FOUND_WRONG)
+        raise typer.Exit(FOUND_WRONG)
 
 
 def _make_data(state: Path, *, fresh: bool) -> None:

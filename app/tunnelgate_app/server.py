@@ -20,6 +20,7 @@ from tunnelgate import ConfigurationError
 from tunnelgate.asgi import ASGIApp
 from tunnelgate.tls_files import TlsFileLoader, new_context
 from tunnelgate.uvicorn_http import StrictHttpToolsProtocol, TimedH11Protocol
+from tunnelgate_app.errors import CommandError
 from tunnelgate_app.stopping import CUT_SECONDS, LAST_SECONDS, Draining, LastResort
 from tunnelgate_app.unix_socket import BACKLOG, UnixSocketError, open_unix_listener
 
@@ -37,7 +38,7 @@ _PROTOCOLS: Mapping[Parser, type[asyncio.Protocol]] = {
 }
 
 
-class ListenError(Exception):
+class ListenError(CommandError):
     """The address cannot be listened on; the text says why."""
 
 

@@ -8,11 +8,13 @@ from pathlib import Path
 
 import orjson
 
+from tunnelgate_app.errors import CommandError
+
 HOST = "127.0.0.1"
 _FILE = "state.json"
 
 
-class DemoError(Exception):
+class DemoError(CommandError):
     """The demo cannot be prepared, or is not there to be asked; the text says why."""
 
 

@@ -1,0 +1,35 @@
+"""What commands have in common: their exit codes, how they say what is wrong, and their options."""
+
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import Annotated, ParamSpec
+
+import typer
+
+from tunnelgate import ConfigurationError
+from tunnelgate_app.errors import CommandError
+
+FOUND_WRONG = 1
+USED_WRONGLY = 2
+
+_P = ParamSpec("_P")
+
+ConfigOption = Annotated[Path, typer.Option("--config", help="The configuration, a YAML file.")]
+
+
+def say_what_is_wrong(command: Callable[_P, None]) -> Callable[_P, None]:
+    """Return ``command`` so that its errors are sentences on standard error, with an exit code."""
+
+    @wraps(command)
+    def wrapped(*args: _P.args, **kwargs: _P.kwargs) -> None:
+        try:
+            command(*args, **kwargs)
+        except ConfigurationError as error:
+            typer.echo(str(error), err=True)
+            raise typer.Exit(USED_WRONGLY) from None
+        except CommandError as error:
+            typer.echo(str(error), err=True)
+            raise typer.Exit(FOUND_WRONG) from None
+
+    return wrapped
