@@ -21,7 +21,7 @@ probe: $(INSTALLED) ## ask each server of a running demo the three questions: li
 	@$(BIN)/tunnelgate probe
 
 test: $(INSTALLED) ## install, then run every test, on all cores
-	@$(BIN)/python -m pytest -q -n auto --dist loadfile
+	@scripts/test
 
 coverage: $(INSTALLED) ## run every test and show which branches none of them takes
 	@scripts/coverage

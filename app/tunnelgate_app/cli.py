@@ -3,6 +3,7 @@
 Exit codes: 0 is fine, 1 found something wrong, 2 was used wrongly, such as with a faulty file.
 """
 
+import os
 import shlex
 import shutil
 import socket
@@ -77,11 +78,22 @@ def demo(
 
 @app.command()
 @say_what_is_wrong
-def serve(config: ConfigOption = Path("tunnelgate.yaml"), http: ParserOption = "strict") -> None:
+def serve(
+    config: ConfigOption = Path("tunnelgate.yaml"),
+    http: ParserOption = "strict",
+    tunnel_domain: Annotated[
+        str | None,
+        typer.Option("--tunnel-domain", help="The domain, in place of the file's."),
+    ] = None,
+) -> None:
     """Run the gate that a configuration describes.
+
+    A file of Anthropic's proxy is one as well, and `tunnelgate -config FILE` does the same.
 
     Example: tunnelgate serve --config tunnelgate.yaml
     """
+    if tunnel_domain is not None:
+        os.environ["TUNNELGATE_TUNNEL_DOMAIN"] = tunnel_domain  # where each reload looks as well
     policy = Policy.from_file(config)
     configure_logs(policy.log_level)
     gateway, tls = prepare(policy)

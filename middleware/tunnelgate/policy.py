@@ -30,7 +30,7 @@ from tunnelgate.configuration.oauth import (
     OAuth,
     TokenRequest,
 )
-from tunnelgate.configuration.routes import Route, Rule
+from tunnelgate.configuration.routes import Route, RouteOrUrl, Rule
 from tunnelgate.configuration.sources import beside, in_full, read_environment, read_yaml
 from tunnelgate.configuration.types import (
     FileMode,
@@ -49,6 +49,7 @@ from tunnelgate.configuration.upstreams import RouteUpstream, Upstreams, Upstrea
 from tunnelgate.configuration.warnings import warnings_of
 from tunnelgate.errors import ConfigurationError
 
+_THIS_MACHINE = ("127.0.0.0/8", "::1")
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
@@ -93,7 +94,10 @@ class Limits(Section):
 class Policy(Section):
     """The whole configuration of a gate.
 
-    ``listen_addr``, ``socket_mode``, ``log_level`` and ``shutdown_timeout`` concern the gateway alone.
+    ``listen_addr``, ``socket_mode``, ``log_level`` and ``shutdown_timeout`` concern the gateway alone,
+    and so does ``transport``: what is spoken on its port. Unless it is said, that is HTTP in the clear
+    without ``tls``, and with it both TLS and WebSockets that carry TLS, as a tunnel delivers them.
+    ``clients`` may be left out only where no route lists anything, and so none can be used.
     ``upstream`` is where it may connect to.
     ``public_scheme`` and ``public_port`` are how clients reach the gate, which may differ from how
     it listens; they are part of the resources that tokens are made for.
@@ -111,13 +115,14 @@ class Policy(Section):
     public_scheme: Literal["http", "https"] = "https"
     public_port: Port | None = None
     host_ports: Annotated[Sequence[Port], Frozen] = ()
+    transport: Literal["http", "tls", "tunnel"] | None = None
     tls: Tls | None = None
-    clients: Clients
+    clients: Clients = Clients(allowed_ips=_THIS_MACHINE)
     oauth: OAuth | None = None
     dpop: Dpop = Dpop()
     upstream: Upstreams = Upstreams()
     limits: Limits = Limits()
-    routes: Annotated[Mapping[HostName, Route], FrozenMapping, NotEmpty]
+    routes: Annotated[Mapping[HostName, RouteOrUrl], FrozenMapping, NotEmpty]
     audit: Audit = Audit()
     sealing_keys: Annotated[Sequence[FileName], Frozen] = ()
 

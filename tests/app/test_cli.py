@@ -862,6 +862,42 @@ def test_the_command_can_be_run_as_a_module(tmp_path: Path) -> None:
     assert done.stdout.splitlines() == ["docs.example.com: no tools", "  without a token: /x"]
 
 
+@pytest.mark.parametrize(
+    ("arguments", "code", "told"),
+    [
+        pytest.param(
+            ["-config", "config.yaml"],
+            2,
+            "routes.docs: is no full hostname, and there is no tunnel_domain to put it under",
+            id="with the file alone",
+        ),
+        pytest.param(
+            ["-config=config.yaml", "-tunnel-domain=abcd.tunnel.example.com"],
+            1,
+            "192.0.2.1:1 cannot be listened on",
+            id="with a domain",
+        ),
+        pytest.param(
+            ["-tunnel-domain", "abcd.tunnel.example.com", "-config", "config.yaml"],
+            1,
+            "192.0.2.1:1 cannot be listened on",
+            id="with a domain before the file",
+        ),
+    ],
+)
+def test_the_command_is_started_as_the_proxy_is(
+    tmp_path: Path, arguments: list[str], code: int, told: str
+) -> None:
+    (tmp_path / "config.yaml").write_text(
+        'listen_addr: "192.0.2.1:1"\nroutes: {docs: "http://10.0.0.7:9000"}\n'
+    )
+
+    done = run([sys.executable, "-m", "tunnelgate_app", *arguments], environment(tmp_path), tmp_path)
+
+    assert told in done.stderr
+    assert (done.returncode, done.stdout) == (code, "")
+
+
 def test_the_demo_without_what_the_servers_need_names_the_extra(failed: Failed) -> None:
     sentence = "the demo needs sqlalchemy: pip install 'tunnelgate[servers]'\n"
     assert failed.result("servers") == (1, "", sentence)

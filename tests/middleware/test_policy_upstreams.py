@@ -676,10 +676,16 @@ def test_an_upstream_may_serve_its_discovery_alone(said: Any) -> None:
     assert len(made.routes["wiki"].open_paths) == len(WELL_KNOWN) * 2 + 1
 
 
-@pytest.mark.parametrize("upstream", [URL, {"url": URL}, {"url": URL, "oauth_discovery": False}])
+@pytest.mark.parametrize(
+    ("upstream", "route"),
+    [
+        pytest.param({"url": URL, "oauth_discovery": False}, {}, id="of which something else is said"),
+        pytest.param(URL, {"path": "/wiki"}, id="of a route of which something else is said"),
+    ],
+)
 @pytest.mark.promise("closed-by-default")
-def test_an_upstream_of_which_nothing_is_listed_serves_nothing(upstream: Any) -> None:
-    assert faults(upstream, {"tools": None}) == [
+def test_an_upstream_without_a_list_is_a_fault(upstream: Any, route: dict[str, Any]) -> None:
+    assert faults(upstream, {**route, "tools": None}) == [
         "routes.wiki: lists neither tools nor public_paths, so it would serve nothing"
     ]
 

@@ -10,7 +10,7 @@ from typing import Any, cast
 from tunnelgate.catalogue import EVERYTHING
 from tunnelgate.configuration.addresses import faults_of_addresses
 from tunnelgate.configuration.faults import path_of, show
-from tunnelgate.configuration.raw import get, is_on, sequence
+from tunnelgate.configuration.raw import get, is_on, members, sequence
 from tunnelgate.errors import ConfigurationFault
 from tunnelgate.hosts import read_hostname
 
@@ -21,7 +21,38 @@ _CATALOGUES = ("tools", "prompts", "resources")
 
 def faults_across(data: Mapping[str, Any]) -> list[ConfigurationFault]:
     """Return the faults that no single value has."""
-    return [*faults_of_addresses(data), *_issuers(data), *_routes(data), *_hostnames(data)]
+    return [
+        *_clients(data),
+        *_listener(data),
+        *faults_of_addresses(data),
+        *_issuers(data),
+        *_routes(data),
+        *_hostnames(data),
+    ]
+
+
+def _clients(data: Mapping[str, Any]) -> Iterator[ConfigurationFault]:
+    routes = get(data, "routes")
+    each = cast("Mapping[str, Any]", routes).values() if isinstance(routes, Mapping) else ()
+    if "clients" not in data and not (each and all(map(is_bare, each))):
+        yield ConfigurationFault("clients", "", "is required")
+
+
+def _listener(data: Mapping[str, Any]) -> Iterator[ConfigurationFault]:
+    transport, tls = get(data, "transport"), get(data, "tls")
+    if transport == "http" and tls is not None:
+        yield ConfigurationFault("tls", "", "means nothing where transport is http")
+    if transport in ("tls", "tunnel") and tls is None:
+        yield ConfigurationFault("transport", show(transport), "needs tls: a certificate, and its key")
+
+
+def is_bare(route: Any) -> bool:
+    """Return whether a route, as it was given, says where its upstream is and nothing else."""
+    if isinstance(route, str):
+        return True
+    upstream = get(route, "upstream")
+    is_url = isinstance(upstream, str) or members(upstream) == frozenset({"url"})
+    return is_url and members(route) == frozenset({"upstream"})
 
 
 def _issuers(data: Mapping[str, Any]) -> Iterator[ConfigurationFault]:
@@ -126,7 +157,7 @@ def _listed(route: Any) -> list[str]:
 def _listing(path: str, route: Any, *, has_issuers: bool) -> Iterator[ConfigurationFault]:
     listed = _listed(route)
     serves_openly = get(route, "public_paths") or is_on(get(get(route, "upstream"), "oauth_discovery"))
-    if not listed and not serves_openly:
+    if not listed and not serves_openly and not is_bare(route):
         yield ConfigurationFault(path, "", "lists neither tools nor public_paths, so it would serve nothing")
     if listed and not has_issuers:
         yield ConfigurationFault(

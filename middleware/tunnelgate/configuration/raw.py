@@ -34,3 +34,14 @@ def sequence(value: Any) -> Sequence[Any]:
     """Return a list as it is, and anything else as an empty one."""
     is_sequence = isinstance(value, Sequence) and not isinstance(value, str | bytes)
     return cast("Sequence[Any]", value) if is_sequence else ()
+
+
+def members(holder: Any) -> frozenset[str]:
+    """Return the names of what somebody wrote down in a section; what is ``None`` was not."""
+    if isinstance(holder, BaseModel):
+        return frozenset(name for name in holder.model_fields_set if getattr(holder, name) is not None)
+    if isinstance(holder, Mapping):
+        return frozenset(
+            name for name, value in cast("Mapping[str, Any]", holder).items() if value is not None
+        )
+    return frozenset()

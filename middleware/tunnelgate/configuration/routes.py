@@ -164,3 +164,10 @@ def _requirements(
     if isinstance(listed, Mapping):
         return {name: rule.requirement if rule else Requirement() for name, rule in listed.items()}
     return dict.fromkeys(listed or (), Requirement())
+
+
+def _with_upstream(value: object) -> object:
+    return {"upstream": value} if isinstance(value, str) else value
+
+
+RouteOrUrl = Annotated[Route, BeforeValidator(_with_upstream)]

@@ -84,13 +84,15 @@ def in_full(data: dict[str, Any]) -> dict[str, Any]:
     routes = data.get("routes")
     if not is_object(routes):
         return data
-    full = {
-        name: {**route, "upstream": {"url": route["upstream"]}}
-        if is_object(route) and isinstance(route.get("upstream"), str)
-        else route
-        for name, route in routes.items()
-    }
-    return {**data, "routes": full}
+    return {**data, "routes": {name: _route_in_full(route) for name, route in routes.items()}}
+
+
+def _route_in_full(route: Any) -> Any:
+    if isinstance(route, str):
+        return {"upstream": {"url": route}}
+    if is_object(route) and isinstance(route.get("upstream"), str):
+        return {**route, "upstream": {"url": route["upstream"]}}
+    return route
 
 
 def beside(folder: Path, data: dict[str, Any]) -> dict[str, Any]:

@@ -113,6 +113,11 @@ def _of_routes(routes: Mapping[str, Route]) -> Iterator[str]:
                 f"{path_of(('routes', name, 'tools'))}: every tool is allowed, also those that the "
                 "server will have tomorrow"
             )
+        if not route.speaks_mcp and not route.open_paths:
+            yield (
+                f"{path_of(('routes', name))}: lists no tools, so every request for it is refused; "
+                "`tunnelgate import` proposes a list"
+            )
         if route.clients is not None and route.clients.allow_wide_networks:
             path = path_of(("routes", name, "clients", "allow_wide_networks"))
             yield f"{path}: the route narrows the gate's clients to almost anywhere"

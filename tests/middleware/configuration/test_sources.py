@@ -288,7 +288,11 @@ WIKI = "http://wiki.internal:9000"
         pytest.param({"routes": {"wiki": {"upstream": {"url": WIKI}}}}, None, id="a mapping"),
         pytest.param({"routes": {"wiki": {"upstream": None}}}, None, id="null"),
         pytest.param({"routes": {"wiki": {"upstream": 7}}}, None, id="a number"),
-        pytest.param({"routes": {"wiki": WIKI, "docs": None}}, None, id="routes that are no mappings"),
+        pytest.param(
+            {"routes": {"wiki": WIKI, "docs": None, "mail": 7}},
+            {"routes": {"wiki": {"upstream": {"url": WIKI}}, "docs": None, "mail": 7}},
+            id="a URL for a route",
+        ),
         pytest.param({"routes": ["wiki"]}, None, id="routes in a list"),
         pytest.param({"upstream": WIKI}, None, id="the upstream of no route"),
         pytest.param({}, None, id="no routes"),
