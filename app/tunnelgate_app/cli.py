@@ -7,7 +7,6 @@ import os
 import shlex
 import shutil
 import socket
-import ssl
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,11 +18,16 @@ from tunnelgate import ConfigurationError, Policy
 from tunnelgate.configuration.faults import path_of
 from tunnelgate_app import demo as demo_files
 from tunnelgate_app.client import DemoClient, summary
+from tunnelgate_app.commands import certs, connect, connector, doctor, import_, tunnel
 from tunnelgate_app.commands.shared import FOUND_WRONG, ConfigOption, say_what_is_wrong
 from tunnelgate_app.demo import DemoError, DemoRoute, DemoState
 from tunnelgate_app.gateway import Gateway, create_gateway
+from tunnelgate_app.listening.addresses import open_listener
+from tunnelgate_app.listening.contexts import ListenerTls
 from tunnelgate_app.logs import configure_logs
-from tunnelgate_app.server import Parser, open_listener, run
+from tunnelgate_app.reloading.following import follow
+from tunnelgate_app.reloading.reading import read_configuration
+from tunnelgate_app.server import Parser, run
 from tunnelgate_app.serving import listener_faults, prepare
 
 app = typer.Typer(
@@ -33,6 +37,12 @@ app = typer.Typer(
     rich_markup_mode=None,
     help="The gate at the private end of an MCP tunnel.",
 )
+app.add_typer(certs.app, name="certs")
+app.command("connect")(connect.connect)
+app.command("connector")(connector.connector)
+app.command("doctor")(doctor.doctor)
+app.command("import")(import_.import_)
+app.add_typer(tunnel.app, name="tunnel")
 
 StateOption = Annotated[
     Path,
@@ -94,9 +104,11 @@ def serve(
     """
     if tunnel_domain is not None:
         os.environ["TUNNELGATE_TUNNEL_DOMAIN"] = tunnel_domain  # where each reload looks as well
-    policy = Policy.from_file(config)
+    reading = read_configuration(config)
+    policy = reading.policy
     configure_logs(policy.log_level)
     gateway, tls = prepare(policy)
+    follow(gateway, reading, tls)
     listener = open_listener(policy.listen_addr, socket_mode=policy.socket_mode)
     _run(gateway, listener, policy, parser=http, tls=tls)
 
@@ -182,10 +194,17 @@ def _run(
     policy: Policy,
     *,
     parser: Parser = "strict",
-    tls: ssl.SSLContext | None = None,
+    tls: ListenerTls | None = None,
 ) -> None:
-    seconds = policy.shutdown_timeout
-    if not run(gateway, listener, parser=parser, tls=tls, shutdown_timeout=seconds, on_stop=gateway.stop):
+    if not run(
+        gateway,
+        listener,
+        parser=parser,
+        tls=tls,
+        transport=policy.transport,
+        shutdown_timeout=policy.shutdown_timeout,
+        on_stop=gateway.stop,
+    ):
         raise typer.Exit(FOUND_WRONG)
 
 

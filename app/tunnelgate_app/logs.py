@@ -62,3 +62,8 @@ def configure_logs(level: str) -> None:
     leave_out_what_was_told()
     for name in _TALKATIVE:
         logging.getLogger(name).setLevel(logging.WARNING)
+
+
+def set_level(level: str) -> None:
+    """Let the process log from now on what is of this level, as in :func:`configure_logs`."""
+    logging.getLogger().setLevel(_LEVELS[level])

@@ -6,17 +6,21 @@ r"""The gateway for a server that imports applications.
         --http tunnelgate.uvicorn_http:StrictHttpToolsProtocol --no-proxy-headers \
         --no-access-log --no-server-header --ws none --timeout-graceful-shutdown 30
 
-A configuration that is not right ends the process with its faults and the status 2.
+A configuration that is not right ends the process with its faults and the status 2. While it runs, the
+gateway follows the files of its configuration; SIGHUP belongs to the server.
 """
 
 import logging
 import sys
 
-from tunnelgate import ConfigurationError, ConfigurationFault, Policy
+from tunnelgate import ConfigurationError
 from tunnelgate.asgi import ASGIApp, Receive, Scope, Send
 from tunnelgate_app.gateway import create_gateway
 from tunnelgate_app.logs import leave_out_what_was_told
 from tunnelgate_app.process import ProcessSettings
+from tunnelgate_app.reloading.following import Following
+from tunnelgate_app.reloading.listener import ForeignListener
+from tunnelgate_app.reloading.reading import read_configuration
 
 logger = logging.getLogger("uvicorn.error")
 
@@ -28,14 +32,15 @@ STRICT_OPTIONS = (
 
 def _load() -> ASGIApp:
     try:
-        policy = Policy.from_file(ProcessSettings().config)
-        if policy.tls is not None:
-            sentence = "is for `tunnelgate serve`; this server has its own options, such as --ssl-certfile"
-            raise ConfigurationError("gateway", [ConfigurationFault("tls", "", sentence)])
-        return create_gateway(policy)
+        reading = read_configuration(ProcessSettings().config)
+        listener = ForeignListener()
+        listener.open(reading.policy)
+        gateway = create_gateway(reading.policy)
     except ConfigurationError as error:
         sys.stderr.write(f"{error}\n")
         sys.exit(2)
+    gateway.accompany(Following(gateway, reading, listener))
+    return gateway
 
 
 leave_out_what_was_told()

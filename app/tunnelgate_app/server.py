@@ -1,120 +1,54 @@
 """Runs an application on a socket that was opened beforehand, so that a busy port is one sentence."""
 
 import asyncio
-import errno
 import logging
 import os
 import socket
-import ssl
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from datetime import UTC, datetime
-from pathlib import Path
 from types import FrameType
 from typing import Any, Literal
 
 import uvicorn
 
-from tunnelgate import ConfigurationError
 from tunnelgate.asgi import ASGIApp
-from tunnelgate.tls_files import TlsFileLoader, new_context
 from tunnelgate.uvicorn_http import StrictHttpToolsProtocol, TimedH11Protocol
-from tunnelgate_app.errors import CommandError
+from tunnelgate_app.listening.addresses import address_of
+from tunnelgate_app.listening.contexts import ListenerTls
+from tunnelgate_app.listening.protocol import Arrivals, Carried
 from tunnelgate_app.stopping import CUT_SECONDS, LAST_SECONDS, Draining, LastResort
-from tunnelgate_app.unix_socket import BACKLOG, UnixSocketError, open_unix_listener
 
 logger = logging.getLogger("tunnelgate")
 
 Parser = Literal["strict", "h11"]
 Loop = Literal["auto", "asyncio", "uvloop"]
+Transport = Literal["http", "tls", "tunnel"]
 
-HANDSHAKE_SECONDS = 10.0  # that a TLS handshake may take
+HANDSHAKE_SECONDS = 10.0  # that a TLS handshake may take, and the upgrade to a WebSocket before it
 
-_UNIX = "unix:"
 _PROTOCOLS: Mapping[Parser, type[asyncio.Protocol]] = {
     "strict": StrictHttpToolsProtocol,
     "h11": TimedH11Protocol,
 }
 
-
-class ListenError(CommandError):
-    """The address cannot be listened on; the text says why."""
-
-
-def split_address(listen_addr: str) -> tuple[str, int]:
-    """Return host and port of an address such as ``127.0.0.1:8080``, ``[::1]:8080`` or ``:8080``."""
-    host, _, port = listen_addr.rpartition(":")
-    return host.strip("[]"), int(port)
-
-
-def open_listener(listen_addr: str, *, socket_mode: int = 0o600) -> socket.socket:
-    """Return a socket that listens on ``listen_addr``; raises :class:`ListenError`.
-
-    ``unix:`` and an absolute path is a Unix socket, with the permissions ``socket_mode``; its file is
-    removed when the socket is closed.
-    """
-    if listen_addr.startswith(_UNIX):
-        try:
-            return open_unix_listener(listen_addr.removeprefix(_UNIX), socket_mode)
-        except UnixSocketError as error:
-            raise ListenError(f"{listen_addr} {error}") from None
-    host, port = split_address(listen_addr)
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    try:
-        return socket.create_server((host, port), family=family, backlog=BACKLOG)
-    except OSError as error:
-        if error.errno == errno.EADDRINUSE:
-            raise ListenError(
-                f"{listen_addr} is in use: stop what listens there, or choose another port"
-            ) from None
-        why = (error.strerror or "").partition(" (while")[0]  # the address stands in the sentence already
-        raise ListenError(f"{listen_addr} cannot be listened on: {why}") from None
-
-
-@dataclass(frozen=True, slots=True)
-class TlsFiles:
-    """The files of a TLS listener, all in PEM.
-
-    ``cert_file`` has the listener's certificate, then those that lead to its CA; ``key_file`` has the
-    private key, without a password. Where there is a ``client_ca_file``, each client is asked for a
-    certificate by one of the CAs in it, and may come without one.
-    """
-
-    cert_file: str | Path
-    key_file: str | Path
-    client_ca_file: str | Path | None = None
-
-
-def open_tls(files: TlsFiles, *, clock: Callable[[], float] = time.time) -> ssl.SSLContext:
-    """Return what a listener needs to speak TLS 1.2 and 1.3 with these files.
-
-    A certificate that is out of date by ``clock``, in seconds since 1970, is logged and used.
-    Raises :class:`~tunnelgate.ConfigurationError` with every fault that the files have.
-    """
-    context = new_context(ssl.PROTOCOL_TLS_SERVER)
-    loader = TlsFileLoader(context)
-    loader.load_own("tls.cert_file", files.cert_file, "tls.key_file", files.key_file)
-    if files.client_ca_file is not None:
-        loader.load_authorities("tls.client_ca_file", files.client_ca_file)
-        context.verify_mode = ssl.CERT_OPTIONAL
-        # Who resumes a session has not shown a certificate that is still valid.
-        context.num_tickets = 0
-        context.options |= ssl.OP_NO_TICKET
-    if loader.faults:
-        raise ConfigurationError("tls", loader.faults)
-    loader.warn(datetime.fromtimestamp(clock(), UTC))
-    return context
+_SPOKEN: Mapping[Carried | None, str] = {
+    None: "HTTP in the clear",
+    "tls": "TLS",
+    "tunnel": "TLS in a WebSocket",
+    "either": "TLS, directly or in a WebSocket",
+}
 
 
 class Server(uvicorn.Server):
     """uvicorn's server as a gate needs it.
 
-    ``shutdown_timeout`` and ``handshake_timeout`` are in seconds. ``tls`` is from :func:`open_tls`;
-    without it, the listeners speak HTTP in the clear. ``on_stop`` is called once, when the server
-    begins to stop, with the seconds that are left; an exception of it is logged. ``leave`` ends the
-    process with an exit code: with 0 where a second after ``shutdown_timeout`` it is still there,
-    and at once where it is told to stop a second time.
+    ``shutdown_timeout`` and ``handshake_timeout`` are in seconds. ``transport`` is what the listeners
+    speak: ``http`` in the clear, ``tls``, or ``tunnel``, which is TLS in a WebSocket. Left out, it
+    follows ``tls``: in the clear without it, and with it either of the other two. ``on_stop`` is called
+    once, when the server begins to stop, with the seconds that are left; an exception of it is logged.
+    ``leave`` ends the process with an exit code: with 0 where a second after ``shutdown_timeout`` it is
+    still there, and at once where it is told to stop a second time.
+    Raises :class:`ValueError` for a ``transport`` that needs ``tls`` and has none, or the other way round.
     """
 
     def __init__(
@@ -124,7 +58,8 @@ class Server(uvicorn.Server):
         parser: Parser = "strict",
         loop: Loop = "auto",
         shutdown_timeout: float = 30,
-        tls: ssl.SSLContext | None = None,
+        tls: ListenerTls | None = None,
+        transport: Transport | None = None,
         handshake_timeout: float = HANDSHAKE_SECONDS,
         on_stop: Callable[[float], None] | None = None,
         leave: Callable[[int], object] = os._exit,
@@ -143,8 +78,11 @@ class Server(uvicorn.Server):
             )
         )
         self._shutdown_timeout = shutdown_timeout
-        self._tls = tls
-        self._handshake_timeout = handshake_timeout
+        carried = _carried(tls, transport)
+        self._spoken = _SPOKEN[carried]
+        self._arrivals: Arrivals | None = None
+        if tls is not None and carried is not None:
+            self._arrivals = Arrivals(tls, carried, self._protocol, handshake_timeout)
         self._on_stop = on_stop
         self._leave = leave
         self._last_resort = LastResort(shutdown_timeout + LAST_SECONDS, leave)
@@ -157,29 +95,19 @@ class Server(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start the application, and listen."""
-        if self._tls is None:
+        if self._arrivals is None:
             await super().startup(sockets)
         else:
-            await super().startup([])  # whose listeners would wait a minute for a handshake
-            await self._listen_with_tls(sockets or [], self._tls)
-        self._say_where(sockets or [])
+            await super().startup([])  # whose listeners would speak HTTP
+            await self._listen(sockets or [], self._arrivals)
+        for listener in sockets or []:
+            logger.info("listening on %s, %s", address_of(listener), self._spoken)
 
-    async def _listen_with_tls(self, sockets: list[socket.socket], tls: ssl.SSLContext) -> None:
+    async def _listen(self, sockets: list[socket.socket], arrivals: Arrivals) -> None:
         loop = asyncio.get_running_loop()
         for listener in sockets:
-            server = await loop.create_server(
-                self._protocol,
-                sock=listener,
-                ssl=tls,
-                ssl_handshake_timeout=self._handshake_timeout,
-                backlog=self.config.backlog,
-            )
+            server = await loop.create_server(arrivals, sock=listener, backlog=self.config.backlog)
             self.servers.append(server)
-
-    def _say_where(self, sockets: list[socket.socket]) -> None:
-        for listener in sockets:
-            address = _address(listener)
-            logger.info("listening on %s, %s", address, "HTTP in the clear" if self._tls is None else "TLS")
 
     def _protocol(self) -> asyncio.Protocol:
         protocol: Any = self.config.http_protocol_class
@@ -207,6 +135,8 @@ class Server(uvicorn.Server):
             server.close()
         for listener in sockets or ():
             listener.close()
+        if self._arrivals is not None:
+            self._arrivals.stop()
         draining = Draining(self.server_state)
         await draining.finish(until)
         await draining.cut()
@@ -226,12 +156,12 @@ class Server(uvicorn.Server):
             logger.exception("what was to be told of the stop broke")
 
 
-def _address(listener: socket.socket) -> str:
-    name = listener.getsockname()
-    if isinstance(name, str):
-        return f"{_UNIX}{name}"
-    host, port = name[:2]
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+def _carried(tls: ListenerTls | None, transport: Transport | None) -> Carried | None:
+    if transport is not None and (tls is None) != (transport == "http"):
+        raise ValueError(f"the transport {transport!r} {'needs' if tls is None else 'has no use for'} TLS")
+    if tls is None or transport == "http":
+        return None
+    return transport or "either"
 
 
 def run(
@@ -240,15 +170,18 @@ def run(
     *,
     parser: Parser = "strict",
     shutdown_timeout: float = 30,
-    tls: ssl.SSLContext | None = None,
+    tls: ListenerTls | None = None,
+    transport: Transport | None = None,
     on_stop: Callable[[float], None] | None = None,
 ) -> bool:
     """Serve ``app`` until the process is told to stop; return whether it started.
 
     What comes afterwards has to be short: see ``leave`` of :class:`Server` for this and the rest.
-    ``shutdown_timeout`` is in seconds. ``tls`` is from :func:`open_tls`.
+    ``shutdown_timeout`` is in seconds.
     """
-    server = Server(app, parser=parser, shutdown_timeout=shutdown_timeout, tls=tls, on_stop=on_stop)
+    server = Server(
+        app, parser=parser, shutdown_timeout=shutdown_timeout, tls=tls, transport=transport, on_stop=on_stop
+    )
     try:
         with listener:
             server.run(sockets=[listener])

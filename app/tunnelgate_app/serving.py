@@ -1,14 +1,16 @@
 """What `tunnelgate serve` needs before it listens: the gateway, and how its listener speaks TLS."""
 
 import ssl
+from collections.abc import Sequence
 
 from tunnelgate import ConfigurationError, ConfigurationFault, Policy
 from tunnelgate.configuration.faults import path_of
 from tunnelgate_app.gateway import Gateway, create_gateway
-from tunnelgate_app.server import TlsFiles, open_tls
+from tunnelgate_app.listening.contexts import ListenerTls
+from tunnelgate_app.listening.tls_files import TlsFiles, open_tls
 
 
-def prepare(policy: Policy) -> tuple[Gateway, ssl.SSLContext | None]:
+def prepare(policy: Policy) -> tuple[Gateway, ListenerTls | None]:
     """Return the gateway for ``policy``, and its TLS where it has some.
 
     Raises :class:`~tunnelgate.ConfigurationError` with everything that is in the way.
@@ -16,17 +18,20 @@ def prepare(policy: Policy) -> tuple[Gateway, ssl.SSLContext | None]:
     faults = listener_faults(policy)
     gateway: Gateway | None = None
     tls: ssl.SSLContext | None = None
+    of_gateway: Sequence[ConfigurationFault] = ()
+    try:
+        # First, because what it knows of the files is to be from before they are opened.
+        gateway = create_gateway(policy)
+    except ConfigurationError as error:
+        of_gateway = error.faults
     try:
         tls = listener_tls(policy)
     except ConfigurationError as error:
         faults += error.faults
-    try:
-        gateway = create_gateway(policy)
-    except ConfigurationError as error:
-        faults += error.faults
+    faults += of_gateway
     if faults or gateway is None:
         raise ConfigurationError("gateway", faults)
-    return gateway, tls
+    return gateway, None if tls is None else ListenerTls(tls)
 
 
 def listener_tls(policy: Policy) -> ssl.SSLContext | None:

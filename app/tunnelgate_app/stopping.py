@@ -1,15 +1,14 @@
 """Ends what a stopping server still has open, and the process where that does not end.
 
-uvicorn waits for each connection and each call, and some never end: connections whose clients do not
-say goodbye to TLS or whose handshake was under way, and calls that do not heed their cancellation.
+uvicorn waits for each connection and each call, and some never end: connections whose clients take
+nothing of their answers, and calls that do not heed their cancellation.
 """
 
 import asyncio
 import logging
-import selectors
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from queue import SimpleQueue
 from typing import Any, Literal, Self
 
@@ -17,7 +16,6 @@ from uvicorn.server import ServerState
 
 logger = logging.getLogger("tunnelgate")
 
-GOODBYE_SECONDS = 0.5  # that a client may take to end a connection of TLS on its side
 CUT_SECONDS = 0.25  # that calls have to end when they are cancelled
 LAST_SECONDS = 0.9  # that a process may stay beyond its time
 _POLL_SECONDS = 0.05
@@ -30,7 +28,6 @@ class Draining:
     def __init__(self, state: ServerState) -> None:
         self._connections: set[Any] = state.connections
         self._tasks = state.tasks
-        self._silent_since: dict[Any, float] = {}
 
     async def finish(self, until: float) -> None:
         """Return when each call is answered and each connection closed, or at ``until``.
@@ -38,10 +35,10 @@ class Draining:
         That is a time of the event loop's clock.
         """
         loop = asyncio.get_running_loop()
-        self._close(loop.time())
+        self._close()
         while (self._connections or self._tasks) and loop.time() < until:
             await asyncio.sleep(min(_POLL_SECONDS, until - loop.time()))
-            self._close(loop.time())
+            self._close()
 
     async def cut(self) -> None:
         """End what is left."""
@@ -54,37 +51,10 @@ class Draining:
         for connection in tuple(self._connections):
             connection.transport.abort()
 
-    def _close(self, now: float) -> None:
-        closing: set[Any] = set()
+    def _close(self) -> None:
         for connection in tuple(self._connections):
-            if connection.transport.is_closing():
-                closing.add(connection)
-            else:
+            if not connection.transport.is_closing():
                 connection.shutdown()  # again, for the sake of those that have come up since
-        silent = {each: self._silent_since.get(each, now) for each in _with_all_sent(closing)}
-        for connection, since in silent.items():
-            if now - since >= GOODBYE_SECONDS:
-                connection.transport.abort()
-        self._silent_since = silent
-
-
-def _with_all_sent(connections: Iterable[Any]) -> list[Any]:
-    """Return those of which nothing waits to be sent any more.
-
-    A transport of TLS does not say what waits beneath it, but then the socket takes no more for now.
-    """
-    with selectors.DefaultSelector() as selector:
-        for connection in connections:
-            if connection.transport.get_write_buffer_size() == 0:
-                _register(selector, connection)
-        return [key.data for key, _ in selector.select(0)]
-
-
-def _register(selector: selectors.BaseSelector, connection: Any) -> None:
-    try:
-        selector.register(connection.transport.get_extra_info("socket"), selectors.EVENT_WRITE, connection)
-    except (OSError, ValueError, KeyError) as error:  # closed just now; its protocol hears of it later
-        logger.debug("a connection is closed already: %r", error)
 
 
 class LastResort:

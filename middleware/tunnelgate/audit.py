@@ -82,6 +82,16 @@ class AuditFile:
         if self._is_torn:
             raise AuditUnavailable(f"{self.path}: only part of a record could be written")
 
+    @property
+    def is_in_place(self) -> bool:
+        """Whether the file is where it was opened, and nobody has moved it away."""
+        if self.path == "-":
+            return True
+        try:
+            return os.path.samestat(os.stat(self.path), os.fstat(self._descriptor))  # noqa: PTH116 - beside fstat
+        except OSError:
+            return False
+
     def close(self) -> None:
         """Close the file; nothing can be written afterwards."""
         if self._descriptor != _CLOSED:

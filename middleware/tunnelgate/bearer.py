@@ -113,6 +113,14 @@ class BearerAuthentication(Layer):
             exchange.principal = await self._authenticate(scope, exchange, credentials)
         return self.rules.decide(exchange.principal)
 
+    def judge_again(self, exchange: Exchange) -> Verdict:
+        """Judge who asked, by what is known of the token: it is neither verified nor proved again."""
+        if exchange.principal is None:
+            return Deny(Reason.TOKEN_MISSING)
+        if type(exchange.proof) is not type(self._proof):
+            return Deny(Reason.TOKEN_BINDING_WRONG, "the route asks for another proof")
+        return self.rules.decide(self._verifier.judge_again(exchange.principal))
+
     async def forward(self, scope: Scope, receive: Receive, send: Send, exchange: Exchange) -> None:
         """Pass the request on without its token."""
         headers = [pair for pair in scope["headers"] if pair[0] not in (b"authorization", b"dpop")]
@@ -126,6 +134,7 @@ class BearerAuthentication(Layer):
             raise Fault(Reason.TOKEN_MALFORMED, f"a token under {credentials.scheme}")
         principal = await self._verifier.verify(credentials.token)
         self._proof.check(scope, exchange, credentials.token, principal)
+        exchange.proof = self._proof
         if self._keep_token:
             exchange.token = credentials.token
         return principal

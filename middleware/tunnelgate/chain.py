@@ -12,31 +12,59 @@ A request passes::
 
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from functools import partial, reduce
 
-from tunnelgate.asgi import ASGIApp
+from tunnelgate.asgi import ASGIApp, Receive, Scope, Send
 from tunnelgate.audit import AuditLog, AuditSink
 from tunnelgate.bearer import BearerAuthentication
 from tunnelgate.calls import Calls, Ending
 from tunnelgate.certificates import CertificateBinding
 from tunnelgate.clients import ClientAllowlist
 from tunnelgate.credentials import UpstreamCredentials
-from tunnelgate.dpop import DPoP, Nonces
+from tunnelgate.dpop import LEEWAY, DPoP, Nonces
 from tunnelgate.endpoints import Endpoints, ReadOnly
-from tunnelgate.exchange import Clock, new_request_id
+from tunnelgate.exchange import Clock, Exchange, new_request_id
 from tunnelgate.fetching import Fetch
 from tunnelgate.handover import DISCOVERY_HEADERS, MCP_HEADERS, PUBLIC_HEADERS, Handover
 from tunnelgate.hosts import HostRouter, Route
 from tunnelgate.hygiene import RequestHygiene
+from tunnelgate.layer import judge_again
 from tunnelgate.materials import KeysOf, Materials, gather
 from tunnelgate.metadata import ResourceMetadata
 from tunnelgate.origins import OriginAllowlist
 from tunnelgate.policy import Policy
 from tunnelgate.proofs import NoProof, ProofOfPossession
+from tunnelgate.replays import ReplayWindows
 from tunnelgate.sealing import Sealer
 from tunnelgate.tools import ToolAllowlist
+from tunnelgate.verdict import Verdict
 
 Wrap = Callable[[ASGIApp], ASGIApp]
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """A whole chain as one application, which also judges what another one has let pass.
+
+    ``hosts`` is where a judgement begins: what stands around it has nothing to say about requests
+    that are under way.
+    """
+
+    app: ASGIApp
+    hosts: HostRouter
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one ASGI connection."""
+        await self.app(scope, receive, send)
+
+    def has_judged(self, exchange: Exchange) -> bool:
+        """Return whether the request was let pass by this very gate."""
+        return exchange.judged_by is self.hosts
+
+    def judge_again(self, exchange: Exchange) -> Verdict:
+        """Return whether a request that another gate let pass may go on."""
+        return judge_again(self.hosts, exchange)
 
 
 def protect(
@@ -61,7 +89,7 @@ def protect(
     """
     targets = dict.fromkeys(policy.routes, app)
     materials = gather(policy, fetch=fetch, keys_of=keys_of, sealer=sealer, audit=audit)
-    return build_gate(policy, targets, app, materials, clock=clock, new_id=new_id)
+    return build_gate(policy, targets, app, materials, clock=clock, new_id=new_id).app
 
 
 def build_gate(
@@ -71,26 +99,38 @@ def build_gate(
     materials: Materials,
     *,
     calls: Calls | None = None,
+    replays: ReplayWindows | None = None,
     clock: Clock = time.time,
     new_id: Callable[[], str] = new_request_id,
-) -> ASGIApp:
+) -> Gate:
     """Return the gate in front of ``targets``, the application of each route by its name.
 
     ``lifespan`` is the application that start-up and shutdown are passed to; ``materials`` are what
-    :func:`~tunnelgate.materials.gather` found; ``calls`` are those that the gate has under way; the
-    rest is as in :func:`protect`.
+    :func:`~tunnelgate.materials.gather` found; ``calls`` are those that the gate has under way, and
+    ``replays`` the proofs that it has seen, both of which may be those of a gate before it; the rest
+    is as in :func:`protect`.
     """
     calls = Calls() if calls is None else calls
+    replays = ReplayWindows() if replays is None else replays
     routes = {
         hostname: Route(name, app)
         for name, target in targets.items()
         for app in [
             _route_chain(
-                policy, name, target, lifespan=lifespan, materials=materials, calls=calls, clock=clock
+                policy,
+                name,
+                target,
+                lifespan=lifespan,
+                materials=materials,
+                calls=calls,
+                proof=_proof(policy, name, materials.sealer, replays, clock),
+                clock=clock,
             )
         ]
         for hostname in policy.hostnames(name)
     }
+    # The hostname says whose rules hold, so it comes before all of them.
+    hosts = HostRouter(routes, lifespan, policy.accepted_ports)
     layers: list[Wrap] = [
         # Around everything: there is no decision, and no failure of ours, without a record.
         partial(AuditLog, sink=materials.audit, clock=clock, new_id=new_id),
@@ -100,10 +140,8 @@ def build_gate(
             max_body=policy.limits.body_bytes,
             max_headers=policy.limits.header_bytes,
         ),
-        # The hostname says whose rules hold, so it comes before all of them.
-        lambda lifespan: HostRouter(routes, lifespan, policy.accepted_ports),
     ]
-    return _around(lifespan, layers)
+    return Gate(_around(hosts, layers), hosts)
 
 
 def _route_chain(
@@ -114,6 +152,7 @@ def _route_chain(
     lifespan: ASGIApp,
     materials: Materials,
     calls: Calls,
+    proof: ProofOfPossession,
     clock: Clock,
 ) -> ASGIApp:
     route = policy.routes[name]
@@ -132,7 +171,7 @@ def _route_chain(
             scopes=route.scopes,
             claims=route.claims,
             require_user=route.require_user,
-            proof=_proof(policy, name, materials.sealer, clock),
+            proof=proof,
             keep_token=credential is not None,
             clock=clock,
         ),
@@ -195,14 +234,18 @@ def _route_chain(
     return _around(lifespan, route_layers)
 
 
-def _proof(policy: Policy, name: str, sealer: Sealer, clock: Clock) -> ProofOfPossession:
+def _proof(
+    policy: Policy, name: str, sealer: Sealer, replays: ReplayWindows, clock: Clock
+) -> ProofOfPossession:
     proof = policy.routes[name].proof
     if proof == "none":
         return NoProof()
     if proof == "mtls":
         return CertificateBinding()
     nonces = Nonces(sealer, policy.resource(name)) if policy.dpop.require_nonce else None
-    return DPoP(policy.endpoints(name), nonces=nonces, max_age=policy.dpop.max_age, clock=clock)
+    max_age = policy.dpop.max_age
+    window = replays.window(policy.resource(name), max_age + LEEWAY)
+    return DPoP(policy.endpoints(name), replays=window, nonces=nonces, max_age=max_age, clock=clock)
 
 
 def _around(app: ASGIApp, layers: list[Wrap]) -> ASGIApp:

@@ -209,4 +209,14 @@ class ClientAllowlist(Layer):
         """Judge the client by its address."""
         address = self.address.find(scope)
         exchange.client = str(address)
+        exchange.server = scope.get("server")
         return self.rules.decide(address)
+
+    def judge_again(self, exchange: Exchange) -> Verdict:
+        """Judge the client of a request that is under way, by the address that counts now."""
+        connection: Scope = {
+            "client": None if exchange.peer is None else (exchange.peer, 0),
+            "server": exchange.server,
+            "headers": exchange.headers,
+        }
+        return self.rules.decide(self.address.find(connection))

@@ -33,13 +33,22 @@ class Endpoints(Layer):
 
     async def judge(self, scope: Scope, exchange: Exchange) -> Verdict:
         """Return whether the path of the request is served."""
-        if b"%" not in exchange.head.raw_path and _path_of(scope) in self.applications:
-            return Allow()
+        exchange.endpoint = _path_of(scope)
+        if b"%" not in exchange.head.raw_path:
+            return self.judge_again(exchange)
         return Deny(Reason.PATH_NOT_SERVED)
+
+    def judge_again(self, exchange: Exchange) -> Verdict:
+        """Return whether the path of a request is served."""
+        return Allow() if exchange.endpoint in self.applications else Deny(Reason.PATH_NOT_SERVED)
+
+    def onward(self, exchange: Exchange) -> ASGIApp:
+        """Return the application of the path."""
+        return self.applications[exchange.endpoint or ""]
 
     async def forward(self, scope: Scope, receive: Receive, send: Send, exchange: Exchange) -> None:
         """Pass the request on to the application of its path."""
-        await self.applications[_path_of(scope)](scope, receive, send)
+        await self.onward(exchange)(scope, receive, send)
 
 
 class ReadOnly(Layer):
@@ -47,6 +56,10 @@ class ReadOnly(Layer):
 
     async def judge(self, scope: Scope, exchange: Exchange) -> Verdict:
         """Return whether the method only reads."""
+        return self.judge_again(exchange)
+
+    def judge_again(self, exchange: Exchange) -> Verdict:
+        """Return whether the method of a request only reads."""
         if exchange.head.method in ("GET", "HEAD", "OPTIONS"):
             return Allow()
         return Deny(Reason.PATH_IS_READ_ONLY, exchange.head.method[:20])

@@ -10,12 +10,15 @@ from collections.abc import Callable, Mapping
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from enum import Enum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tunnelgate.asgi import Scope
 from tunnelgate.reading.head import RequestHead, read_head
 from tunnelgate.reading.message import Message
 from tunnelgate.verdict import Verdict
+
+if TYPE_CHECKING:
+    from tunnelgate.asking import Asked
 
 _EXCHANGE = "tunnelgate.exchange"
 _PRINCIPAL = "tunnelgate.principal"
@@ -67,9 +70,13 @@ class Exchange:
     host: str | None = None  # hosts
     port: int | None = None  # hosts: the one that ``Host`` names, unless it is a scheme's own
     route: str | None = None  # hosts
+    judged_by: object | None = None  # hosts: those of the gate whose rules the request began with
     peer: str | None = None  # audit: the address that connected
     client: str | None = None  # clients: the address that the peer speaks for, or its own
+    server: tuple[str, int | None] | None = None  # clients: the address that was connected to
+    endpoint: str | None = None  # endpoints: the path, after the root path of the mount
     principal: Principal | None = None  # bearer
+    proof: object | None = None  # bearer: what checked who presents the token
     token: bytes | None = field(default=None, repr=False)  # bearer: where it is to be exchanged
     proof_algorithms: tuple[str, ...] = ()  # bearer: how a DPoP proof may be signed, where one is needed
     dpop_nonce: str | None = None  # bearer: the one to use from now on
@@ -78,6 +85,7 @@ class Exchange:
     message: Message | None = None  # tools
     message_id: str | int | None = None  # tools: known even when the message is not one
     is_mcp: bool = False  # tools: from here on refusals are answered in JSON-RPC
+    asked: "Asked | None" = None  # tools: the allowed request as it goes on
     upstream_token: str | None = field(default=None, repr=False)  # credentials
     retry_after: float | None = None  # what failed upstream: seconds, after which to ask again
     is_decided: bool = False

@@ -8,10 +8,12 @@
     Host: DOCS.example.com:443      passed on
     Host: evil.example              403 {"error": "host_not_allowed", "host": "evil.example"}
     Host: a.docs.example.com        403
+    Host: docs.example.com          421 {"error": "misdirected_request"}, where TLS was asked for another name
 
-There is no wildcard and no default: a name that nobody listed belongs to nobody.
+There is no wildcard and no default: a name that nobody listed belongs to nobody. What TLS was asked for
+is known where the server tells it: see :mod:`tunnelgate.uvicorn_tls`.
 
-Specification: RFC 9110 section 7.2; CVE-2025-66416 and its like for why names are checked at all.
+Specification: RFC 9110 sections 7.2 and 15.5.20; CVE-2025-66416 and its like for why names are checked.
 """
 
 from collections.abc import Iterable, Mapping
@@ -48,6 +50,16 @@ class HostRules:
         if its_port and host.name in self.names:
             return Allow()
         return Deny(Reason.HOST_UNKNOWN, told={"host": host.name})
+
+
+def decide_server_name(host: Host, server_name: str | None) -> Verdict:
+    """Return whether a request for ``host`` belongs on a connection whose client asked TLS for a name.
+
+    ``server_name`` is in lower case, or None where the client asked for none or nobody knows.
+    """
+    if server_name is None or server_name == host.name.strip("[]"):
+        return Allow()
+    return Deny(Reason.SERVER_NAME_DIFFERS, server_name)
 
 
 def read_hostname(name: str) -> str:
@@ -108,8 +120,19 @@ class HostRouter(Layer):
         exchange.port = None if host.port in _DEFAULT_PORTS else host.port
         verdict = self.rules.decide(host, exchange.head.local_port)
         if verdict:
+            verdict = decide_server_name(host, exchange.head.server_name)
+        if verdict:
             exchange.route = self.routes[host.name].name
+            exchange.judged_by = self
         return verdict
+
+    def judge_again(self, exchange: Exchange) -> Verdict:
+        """Judge the host of a request that is under way."""
+        return self.rules.decide(read_request_host(exchange.head), exchange.head.local_port)
+
+    def onward(self, exchange: Exchange) -> ASGIApp:
+        """Return the application of the route."""
+        return self.routes[exchange.host or ""].app
 
     async def forward(self, scope: Scope, receive: Receive, send: Send, exchange: Exchange) -> None:
         """Pass the request on along its route."""

@@ -7,10 +7,45 @@ from tunnelgate.errors import Unavailable
 from tunnelgate.exchange import Exchange, exchange_of
 from tunnelgate.reading.fault import Fault
 from tunnelgate.refusal import refuse
-from tunnelgate.verdict import Broken, Verdict
+from tunnelgate.verdict import Allow, Broken, Verdict
 
 
-class Layer(ABC):
+class Stage:
+    """Something that stands in the chain around an application.
+
+    Where the policy changes, what is under way is judged again by the stages of the new chain: from
+    the facts that were found out about a request, without the request itself. A token and its proof
+    pass once.
+    """
+
+    app: ASGIApp
+
+    def judge_again(self, exchange: Exchange) -> Verdict:
+        """Return whether what ``exchange`` says may go on; ``Allow`` where nothing is judged.
+
+        May raise :class:`~tunnelgate.reading.fault.Fault`.
+        """
+        return Allow()
+
+    def onward(self, exchange: Exchange) -> ASGIApp:
+        """Return the application that such a request is passed on to."""
+        return self.app
+
+
+def judge_again(app: ASGIApp, exchange: Exchange) -> Verdict:
+    """Return what the stages from ``app`` inwards think of a request that is under way."""
+    while isinstance(app, Stage):
+        try:
+            verdict = app.judge_again(exchange)
+        except Fault as fault:
+            return fault.denial()
+        if not verdict:
+            return verdict
+        app = app.onward(exchange)
+    return Allow()
+
+
+class Layer(Stage, ABC):
     """An ASGI application around another one.
 
     A subclass says in :meth:`judge` what it thinks of a request. What cannot be read is refused,

@@ -1,13 +1,17 @@
 """What a policy names and does not hold: keys, secrets, the file of records. Gathered before anything runs.
 
-Every one that cannot be had is a fault, and all of them are named at once.
+Every one that cannot be had is a fault, and all of them are named at once. Where a policy comes in
+place of another one, what has the same settings and the same files is taken from before: it knows
+keys, tokens and what was sealed.
 """
 
 import os
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Hashable, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from hashlib import sha256
 from pathlib import Path
+from typing import Any, TypeVar
 
 from tunnelgate.audit import AuditFile, AuditSink
 from tunnelgate.client_authentication import ClientSecret
@@ -17,6 +21,7 @@ from tunnelgate.credentials import Credential, ExchangedToken, OwnToken, StaticT
 from tunnelgate.discovery import Discovery
 from tunnelgate.errors import ConfigurationError, ConfigurationFault
 from tunnelgate.fetching import Fetch
+from tunnelgate.fingerprints import file_fingerprint, fingerprint
 from tunnelgate.introspection import Introspection
 from tunnelgate.keys import KeySource, RemoteKeys, StaticKeys
 from tunnelgate.policy import Policy
@@ -27,18 +32,22 @@ from tunnelgate.verifier import TrustedIssuer
 KeysOf = Callable[[Issuer], KeySource]
 Secrets = IntrospectionClient | TokenRequest
 
+_T = TypeVar("_T")
+
 
 @dataclass(frozen=True, slots=True)
 class Materials:
     """Everything that a gate needs besides its policy.
 
-    ``issuers`` are by their identifiers; ``credentials`` by the names of their routes.
+    ``issuers`` are by their identifiers; ``credentials`` by the names of their routes. ``opened`` is
+    what may serve again, by what it was opened from.
     """
 
     issuers: Mapping[str, TrustedIssuer]
     credentials: Mapping[str, Credential]
     sealer: Sealer
     audit: AuditSink
+    opened: Mapping[Hashable, Any] = field(default_factory=dict[Hashable, Any], compare=False, repr=False)
 
 
 def gather(
@@ -49,15 +58,19 @@ def gather(
     sealer: Sealer | None = None,
     audit: AuditSink | None = None,
     environment: Mapping[str, str] | None = None,
+    before: Materials | None = None,
 ) -> Materials:
     """Return what ``policy`` names.
 
     ``fetch`` is an HTTP client, needed where an issuer is to be asked; ``keys_of`` says where an
     issuer's keys are in place of the policy, ``sealer`` stands in for its ``sealing_keys`` and
-    ``audit`` for its file. ``environment`` is the process's own unless one is given.
+    ``audit`` for its file. ``environment`` is the process's own unless one is given. ``before`` are
+    the materials of the policy that this one takes the place of; what asks over HTTP is taken from
+    there only where ``fetch`` is the same.
     Raises :class:`~tunnelgate.errors.ConfigurationError` with everything that cannot be had.
     """
-    gathering = _Gathering(fetch, os.environ if environment is None else environment)
+    kept: Mapping[Hashable, Any] = {} if before is None else before.opened
+    gathering = _Gathering(fetch, os.environ if environment is None else environment, kept)
     issuers = gathering.issuers(policy.oauth, keys_of)
     credentials: dict[str, Credential] = {}
     for name, route in policy.routes.items():
@@ -65,15 +78,12 @@ def gather(
         if credential is not None:
             credentials[name] = credential
     sealer = sealer or gathering.sealer(policy)
-    opened: AuditFile | None = None
     if audit is None:
-        with gathering.at("audit.file", policy.audit.file):
-            audit = opened = AuditFile(policy.audit.file)
-    if gathering.faults or audit is None:  # pyright: ignore[reportUnnecessaryComparison] - `at` swallows
-        if opened is not None:
-            opened.close()
+        audit = gathering.audit(policy.audit.file)
+    if gathering.faults or audit is None:
+        gathering.close()
         raise ConfigurationError("gate", gathering.faults)
-    return Materials(issuers, credentials, sealer, audit)
+    return Materials(issuers, credentials, sealer, audit, gathering.opened)
 
 
 def gather_issuers(
@@ -87,7 +97,7 @@ def gather_issuers(
 
     The other parameters, and what it raises, are those of :func:`gather`.
     """
-    gathering = _Gathering(fetch, os.environ if environment is None else environment)
+    gathering = _Gathering(fetch, os.environ if environment is None else environment, {})
     issuers = gathering.issuers(oauth, keys_of)
     if gathering.faults:
         raise ConfigurationError("oauth", gathering.faults)
@@ -95,11 +105,15 @@ def gather_issuers(
 
 
 class _Gathering:
-    def __init__(self, fetch: Fetch | None, environment: Mapping[str, str]) -> None:
+    def __init__(
+        self, fetch: Fetch | None, environment: Mapping[str, str], kept: Mapping[Hashable, Any]
+    ) -> None:
         self.faults: list[ConfigurationFault] = []
+        self.opened: dict[Hashable, Any] = {}
         self._fetch = fetch
         self._environment = environment
-        self._discoveries: dict[str, Discovery] = {}
+        self._kept = kept
+        self._file: AuditFile | None = None
 
     @contextmanager
     def at(self, path: str, value: object = None) -> Generator[None]:
@@ -110,6 +124,27 @@ class _Gathering:
             shown = "" if value is None else repr(str(value))
             sentence = getattr(error, "strerror", None) or str(error) or type(error).__name__
             self.faults.append(ConfigurationFault(path, shown, sentence))
+
+    def one(self, open_: Callable[[], _T], *opened_from: str | bytes | int | ClientSecret | None) -> _T:
+        """Return what was opened from the same before, or else what ``open_`` returns."""
+        if opened_from not in self.opened:
+            self.opened[opened_from] = self._kept[opened_from] if opened_from in self._kept else open_()
+        thing: _T = self.opened[opened_from]
+        return thing
+
+    def audit(self, file: str) -> AuditSink | None:
+        kept: AuditFile | None = self._kept.get(("audit", file))
+        if kept is not None and kept.is_in_place:
+            self.opened["audit", file] = kept
+            return kept
+        with self.at("audit.file", file):
+            self.opened["audit", file] = self._file = AuditFile(file)
+        return self._file
+
+    def close(self) -> None:
+        """Close what nobody will use."""
+        if self._file is not None:
+            self._file.close()
 
     def issuers(self, oauth: OAuth | None, keys_of: KeysOf | None) -> dict[str, TrustedIssuer]:
         found: dict[str, TrustedIssuer] = {}
@@ -141,25 +176,33 @@ class _Gathering:
             with self.at(f"{path}.bearer_env"):  # which somebody may have taken for the token's own place
                 return StaticToken(self._variable(credentials.bearer_env))
         if credentials.client_credentials is not None:
-            endpoint = self._token_endpoint(f"{path}.client_credentials", credentials.client_credentials)
-            return None if endpoint is None else OwnToken(endpoint)
+            return self._requested(f"{path}.client_credentials", credentials.client_credentials, OwnToken)
         if credentials.token_exchange is not None:
-            endpoint = self._token_endpoint(f"{path}.token_exchange", credentials.token_exchange)
-            return None if endpoint is None else ExchangedToken(endpoint)
+            return self._requested(f"{path}.token_exchange", credentials.token_exchange, ExchangedToken)
         return None
 
     def sealer(self, policy: Policy) -> Sealer:
         before = len(self.faults)
+        contents: list[str] = []
         for position, file in enumerate(policy.sealing_keys):
             with self.at(path_of(("sealing_keys", position)), file):
+                contents.append(file_fingerprint(file))
                 Sealer.from_files([file])
-        is_usable = policy.sealing_keys and len(self.faults) == before
-        return Sealer.from_files(policy.sealing_keys) if is_usable else Sealer.random()
+        if len(self.faults) > before:
+            return Sealer.random()
+        return self.one(
+            lambda: Sealer.from_files(policy.sealing_keys) if contents else Sealer.random(),
+            *("sealer", *contents),
+        )
 
     def _keys(self, issuer: Issuer) -> KeySource:
         if issuer.jwks_file is not None:
-            return StaticKeys.from_file(Path(issuer.jwks_file))
-        return RemoteKeys(issuer.jwks_uri or self._discovery(issuer.issuer), self._client())
+            document = Path(issuer.jwks_file).read_bytes()
+            return self.one(lambda: StaticKeys(document), "keys", issuer.issuer, sha256(document).digest())
+        return self.one(
+            lambda: RemoteKeys(issuer.jwks_uri or self._discovery(issuer.issuer), self._client()),
+            *("keys", issuer.issuer, issuer.jwks_uri, id(self._fetch)),
+        )
 
     def _introspection(
         self, path: str, issuer: Issuer, settings: IntrospectionClient
@@ -168,21 +211,24 @@ class _Gathering:
         with self.at(path):
             location = settings.endpoint or self._discovery(issuer.issuer)
             if client is not None:
-                return Introspection(location, self._client(), client, max_age=settings.max_age)
+                fetch = self._client()
+                return self.one(
+                    lambda: Introspection(location, fetch, client, max_age=settings.max_age),
+                    *("introspection", issuer.issuer, fingerprint(settings), client, id(fetch)),
+                )
         return None
 
-    def _token_endpoint(self, path: str, request: TokenRequest) -> TokenEndpoint | None:
+    def _requested(
+        self, path: str, request: TokenRequest, kind: Callable[[TokenEndpoint], Credential]
+    ) -> Credential | None:
         client = self._secret(path, request)
         with self.at(path):
             location = request.token_endpoint or self._discovery(str(request.issuer))
             if client is not None:
-                return TokenEndpoint(
-                    location,
-                    self._client(),
-                    client,
-                    scopes=request.scopes,
-                    resource=request.resource,
-                    audience=request.audience,
+                fetch = self._client()
+                return self.one(
+                    lambda: kind(_token_endpoint(request, location, fetch, client)),
+                    *(path, fingerprint(request), client, id(fetch)),
                 )
         return None
 
@@ -199,9 +245,8 @@ class _Gathering:
 
     def _discovery(self, issuer: str) -> Discovery:
         # One for each issuer, so that its metadata is fetched once for whatever it is needed for.
-        if issuer not in self._discoveries:
-            self._discoveries[issuer] = Discovery(issuer, self._client())
-        return self._discoveries[issuer]
+        fetch = self._client()
+        return self.one(lambda: Discovery(issuer, fetch), "discovery", issuer, id(fetch))
 
     def _client(self) -> Fetch:
         if self._fetch is None:
@@ -217,6 +262,14 @@ class _Gathering:
         except UnicodeEncodeError:
             raise ValueError("is not UTF-8") from None
         return value
+
+
+def _token_endpoint(
+    request: TokenRequest, location: str | Discovery, fetch: Fetch, client: ClientSecret
+) -> TokenEndpoint:
+    return TokenEndpoint(
+        location, fetch, client, scopes=request.scopes, resource=request.resource, audience=request.audience
+    )
 
 
 def _read_secret(path: str | Path) -> str:

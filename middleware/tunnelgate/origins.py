@@ -63,4 +63,8 @@ class OriginAllowlist(Layer):
 
     async def judge(self, scope: Scope, exchange: Exchange) -> Verdict:
         """Judge the page that sent the request, if one did."""
+        return self.judge_again(exchange)
+
+    def judge_again(self, exchange: Exchange) -> Verdict:
+        """Judge the page that sent a request that is under way."""
         return self.rules.decide(exchange.head)

@@ -86,6 +86,7 @@ ANSWERS: Mapping[Reason, Answer] = {
     Reason.BODY_INCOMPLETE: _BAD_REQUEST,
     Reason.WEBSOCKET_NOT_ALLOWED: Answer(403, "websocket_not_allowed"),
     Reason.HOST_UNKNOWN: Answer(403, "host_not_allowed"),
+    Reason.SERVER_NAME_DIFFERS: Answer(421, "misdirected_request"),
     Reason.PATH_NOT_SERVED: Answer(404, "not_found"),
     Reason.PATH_IS_READ_ONLY: Answer(405, "method_not_allowed", headers=((b"allow", b"GET, HEAD, OPTIONS"),)),
     Reason.CLIENT_ADDRESS_UNREADABLE: _BAD_REQUEST,
@@ -162,6 +163,9 @@ ANSWERS: Mapping[Reason, Answer] = {
     ),
     Reason.GATE_STOPPING: Answer(
         503, "stopping", INTERNAL_ERROR, "The gate is stopping", headers=_RETRY_SOON
+    ),
+    Reason.POLICY_CHANGED: Answer(
+        503, "policy_changed", INTERNAL_ERROR, "The gate's policy has changed", headers=_RETRY_SOON
     ),
     Reason.KEYS_UNAVAILABLE: _UNAVAILABLE,
     Reason.ISSUER_UNAVAILABLE: _UNAVAILABLE,

@@ -125,6 +125,16 @@ class TokenRules:
         self._check(claims, now, self._told_options)
         return self._principal(claims, subject, claims[client_id_claim])
 
+    def check_again(self, principal: Principal) -> Principal:
+        """Return whom a token that was found genuine speaks for by these rules, whatever the time is.
+
+        Raises :class:`~tunnelgate.reading.fault.Fault` when it is not for us.
+        """
+        audience = principal.claims["aud"]
+        if self.resource not in (audience if is_array(audience) else [audience]):
+            raise Fault(Reason.TOKEN_AUDIENCE_WRONG, "aud")
+        return self._principal(principal.claims, principal.subject, principal.client_id)
+
     def _check(self, claims: Mapping[str, Any], now: float, options: Mapping[str, Any]) -> None:
         _check_types(claims)
         try:

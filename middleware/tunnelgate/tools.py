@@ -29,18 +29,19 @@ from tunnelgate.catalogue import Listed, Names, Resources, list_tools
 from tunnelgate.errors import UpstreamFailed
 from tunnelgate.exchange import Exchange, Load, exchange_of, with_load
 from tunnelgate.handles import Handles
+from tunnelgate.layer import Stage
 from tunnelgate.messages import MessageRules
 from tunnelgate.reading.fault import Fault
 from tunnelgate.reading.message import MessageFault, read_message
 from tunnelgate.refusal import refuse
 from tunnelgate.results import ResultRules
 from tunnelgate.sealing import Sealer
-from tunnelgate.verdict import NeedsScopes, Reason, Refusal
+from tunnelgate.verdict import Deny, NeedsScopes, Reason, Refusal, Verdict
 
 DEFAULT_MAX_BODY = 1024 * 1024
 
 
-class ToolAllowlist:
+class ToolAllowlist(Stage):
     """Lets MCP clients use what is listed and see nothing else.
 
     ``tools`` and ``prompts`` are names, ``resources`` URIs and URI templates, each as a list or as
@@ -94,6 +95,11 @@ class ToolAllowlist:
             asked = await self._judge(exchange, handles, receive)
         except Fault as fault:
             asked = fault.denial()
+        if isinstance(asked, Asked):
+            exchange.asked = asked
+            # The body may have taken its time, and the policy may have changed in it.
+            late = self.calls.judge_late(exchange, is_stream=asked.load is Load.STREAM)
+            asked = asked if late else late
         if not isinstance(asked, Asked):
             return await refuse(_with_route_scopes(asked, exchange), exchange, send)
         results = ResultRules(
@@ -105,7 +111,7 @@ class ToolAllowlist:
             tasks=asked.tasks,
             completed=asked.completed,
         )
-        call = Call(self.calls, key=asked.key, is_stream=asked.load is Load.STREAM)
+        call = Call(self.calls, exchange, key=asked.key, is_stream=asked.load is Load.STREAM)
         guard = AnswerGuard(
             send, exchange, results, asked.expected, max_answer=self.max_answer, ended=call.end
         )
@@ -119,8 +125,20 @@ class ToolAllowlist:
                 target = with_load({**scope, "headers": asked.headers}, asked.load)
                 await self.app(target, body, guard.send)
         except UpstreamFailed as failure:
+            if failure.reason is Reason.POLICY_CHANGED and not exchange.is_decided:
+                return await refuse(Deny(failure.reason, failure.detail), exchange, send)
             return await guard.fail(failure)
         return await guard.close()
+
+    def judge_again(self, exchange: Exchange) -> Verdict:
+        """Judge what was asked for, by the message or by what its stream answers."""
+        asked = exchange.asked
+        if asked is None:
+            return Deny(Reason.MESSAGE_INVALID, "nothing was asked for")
+        if exchange.message is not None:
+            return self.rules.decide(exchange.message, exchange.principal, asked.tasks)
+        origin = asked.origin
+        return self.rules.decide_again(origin.method, origin.target, exchange.principal, asked.tasks)
 
     async def _judge(self, exchange: Exchange, handles: Handles, receive: Receive) -> Asked | Refusal:
         head = exchange.head

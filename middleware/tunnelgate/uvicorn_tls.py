@@ -9,10 +9,12 @@
         "client_cert_error": None,
         "tls_version": 0x0304,
         "cipher_suite": 0x1302,
+        "server_name": "docs.example.com",  # None where the client asked for no name
     }
 
 uvicorn says nothing of it, so its protocol classes learn it here. On a connection without TLS
-there is no such entry, and no request can bring one.
+there is no such entry, and no request can bring one. ``server_name`` is no key of the extension's
+specification; it is known where the listener's context went through :func:`remember_server_names`.
 
 Specification: https://asgi.readthedocs.io/en/latest/specs/tls.html
 """
@@ -22,6 +24,7 @@ import ssl
 import time
 from collections.abc import Awaitable, Mapping
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from cryptography.x509 import load_der_x509_certificate
 
@@ -33,6 +36,21 @@ _VERSIONS: Mapping[str | None, int] = {
     "TLSv1.2": 0x0303,
     "TLSv1.3": 0x0304,
 }
+
+_server_names: WeakKeyDictionary[ssl.SSLObject, str] = WeakKeyDictionary()
+
+
+def remember_server_names(context: ssl.SSLContext) -> None:
+    """Remember, from now on, which name each client of ``context`` asks for (RFC 6066 section 3).
+
+    It takes the place of the context's ``sni_callback``.
+    """
+    context.sni_callback = _remember_server_name
+
+
+def _remember_server_name(connection: ssl.SSLObject, name: str | None, _: ssl.SSLContext) -> None:
+    if name is not None:
+        _server_names[connection] = name.lower()
 
 
 def tls_extension(connection: ssl.SSLObject, now: float) -> Mapping[str, Any]:
@@ -50,6 +68,7 @@ def tls_extension(connection: ssl.SSLObject, now: float) -> Mapping[str, Any]:
         "client_cert_error": error,
         "tls_version": _VERSIONS.get(connection.version()),
         "cipher_suite": _cipher_suite(connection),
+        "server_name": _server_names.get(connection),
     }
 
 

@@ -38,6 +38,7 @@ class Reason(StrEnum):
 
     # Where it goes and where it comes from
     HOST_UNKNOWN = "host-unknown"
+    SERVER_NAME_DIFFERS = "server-name-differs"
     PATH_NOT_SERVED = "path-not-served"
     PATH_IS_READ_ONLY = "path-is-read-only"
     CLIENT_ADDRESS_UNREADABLE = "client-address-unreadable"
@@ -102,6 +103,7 @@ class Reason(StrEnum):
     UPSTREAM_FAILING = "upstream-failing"
     UPSTREAM_BUSY = "upstream-busy"
     GATE_STOPPING = "gate-stopping"
+    POLICY_CHANGED = "policy-changed"
 
     # What we depend on
     KEYS_UNAVAILABLE = "keys-unavailable"

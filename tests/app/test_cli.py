@@ -250,6 +250,21 @@ def test_a_probe_that_finds_something_wrong_says_it_and_fails(tmp_path: Path) ->
 
 COMMANDS: dict[tuple[str, ...], tuple[str, str]] = {
     (): ("The gate at the private end of an MCP tunnel.", "Usage: tunnelgate [OPTIONS] COMMAND"),
+    ("certs",): ("Make, renew and show the certificates of a gate at a tunnel's end.", "init"),
+    ("connect",): ("Carry plain HTTP to a gate as a tunnel would", "Example: tunnelgate connect --fake"),
+    ("connector",): (
+        "Print what callers need to reach a route",
+        "Example: tunnelgate connector --route docs --format messages",
+    ),
+    ("doctor",): (
+        "Try every layer between a client and the servers behind the gate",
+        "Example: tunnelgate doctor --config tunnelgate.yaml --route docs",
+    ),
+    ("import",): (
+        "Write a configuration from a file of Anthropic's proxy.",
+        "Example: tunnelgate import config.yaml --issuer https://login.example.com/",
+    ),
+    ("tunnel",): ("Make, list and archive tunnels, their CAs and their tokens", "create"),
     ("demo",): (
         "Run the gate with four sample servers, a desk where people submit drafts, and a development issuer",
         "Example: tunnelgate demo --port 9000",

@@ -1,5 +1,6 @@
 import ast
 import os
+import pwd
 import shlex
 import stat
 import sys
@@ -285,6 +286,17 @@ def test_the_state_is_kept_where_the_user_keeps_state(
         monkeypatch.setenv(name, value)
 
     assert default_state_folder() == Path(folder)
+
+
+def test_who_has_no_home_can_still_be_told_of_a_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+    def nobody(_: int) -> None:
+        raise KeyError
+
+    for name in ("HOME", "XDG_STATE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(pwd, "getpwuid", nobody)
+
+    assert default_state_folder() == Path("~/.local/state/tunnelgate/demo")
 
 
 @pytest.mark.checkout

@@ -95,9 +95,12 @@ def test_the_log_says_where_each_hostname_leads(module: Write, caplog: pytest.Lo
     caplog.set_level("INFO", "tunnelgate")
     module("echo", ECHO)
 
-    create_gateway(policy({"docs": {"mount": "echo:create_app"}}), audit=Records())
+    gateway = create_gateway(policy({"docs": {"mount": "echo:create_app"}}), audit=Records())
 
-    assert caplog.messages == ["route configured: docs.tunnel.localhost to echo:create_app"]
+    assert caplog.messages == [
+        "route configured: docs.tunnel.localhost to echo:create_app",
+        f"revision of the configuration: {gateway.revision}",
+    ]
 
 
 def test_the_log_has_the_warnings_about_the_configuration(
@@ -615,7 +618,7 @@ def test_the_log_says_which_server_each_hostname_leads_to(caplog: pytest.LogCapt
 
     create_gateway(policy({"wiki": {"upstream": "http://wiki.internal:9000"}}), audit=Records())
 
-    assert caplog.messages == ["route configured: wiki.tunnel.localhost to http://wiki.internal:9000"]
+    assert caplog.messages[0] == "route configured: wiki.tunnel.localhost to http://wiki.internal:9000"
 
 
 @pytest.mark.promise("whole-configuration")

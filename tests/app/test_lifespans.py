@@ -4,48 +4,27 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
+from anyio.lowlevel import checkpoint
 
 from tunnelgate.asgi import ASGIApp, Message, Receive, Scope, Send
-from tunnelgate_app.lifespans import Lifespans
+from tunnelgate_app.lifespans import LifespanError, Lifespans
 
 LIMIT = 5  # seconds that anything here may take
+SOON = 0.05
 
+SCOPE: Scope = {"type": "lifespan", "asgi": {"version": "3.0"}, "state": {}}
 COMPLETE: Message = {"type": "lifespan.startup.complete"}
 STOPPED: Message = {"type": "lifespan.shutdown.complete"}
 
 
-class Server:
-    """The server's side of a lifespan."""
-
-    def __init__(self) -> None:
-        self._said = asyncio.Queue[Message]()
-        self._heard = asyncio.Queue[Message]()
-
-    async def start(self) -> Message:
-        return await self._exchange("lifespan.startup")
-
-    async def stop(self) -> Message:
-        return await self._exchange("lifespan.shutdown")
-
-    async def _exchange(self, type_: str) -> Message:
-        self._said.put_nowait({"type": type_})
-        return await asyncio.wait_for(self._heard.get(), LIMIT)
-
-    async def run(self, app: ASGIApp) -> None:
-        await app(
-            {"type": "lifespan", "asgi": {"version": "3.0"}, "state": {}}, self._said.get, self._heard.put
-        )
-
-
 @asynccontextmanager
-async def serving(*apps: ASGIApp) -> AsyncGenerator[Server]:
-    server = Server()
-    task = asyncio.create_task(server.run(Lifespans(apps)))
-    try:
-        yield server
-    finally:
-        task.cancel()
-        await asyncio.wait([task], timeout=LIMIT)
+async def running(*apps: ASGIApp) -> AsyncGenerator[Lifespans]:
+    """Start applications with a server, and stop what is left in the end."""
+    lifespans = Lifespans()
+    async with asyncio.timeout(LIMIT):
+        await lifespans.begin(SCOPE, apps)
+        yield lifespans
+        await lifespans.end()
 
 
 class App:
@@ -73,18 +52,42 @@ class App:
 @pytest.mark.anyio
 async def test_applications_start_in_their_order_and_stop_in_reverse() -> None:
     diary: list[str] = []
-    async with serving(*(App(name, diary) for name in "abc")) as server:
-        assert await server.start() == COMPLETE
+    async with running(*(App(name, diary) for name in "abc")) as lifespans:
         assert diary == ["start a", "start b", "start c"]
-        assert await server.stop() == STOPPED
+        assert await lifespans.end() == []
 
     assert diary == ["start a", "start b", "start c", "stop c", "stop b", "stop a"]
 
 
 @pytest.mark.anyio
 async def test_no_application_at_all_is_no_failure() -> None:
-    async with serving() as server:
-        assert (await server.start(), await server.stop()) == (COMPLETE, STOPPED)
+    async with running() as lifespans:
+        assert await lifespans.end() == []
+
+
+@pytest.mark.anyio
+async def test_while_others_run_some_start_and_some_stop() -> None:
+    diary: list[str] = []
+    a, b, c, d = (App(name, diary) for name in "abcd")
+    async with running(a, b) as lifespans:
+        await lifespans.start([b, c, d])
+        assert await lifespans.stop([c, a, App("e", diary)]) == []
+        assert diary == ["start a", "start b", "start c", "start d", "stop a", "stop c"]
+
+    assert diary[6:] == ["stop d", "stop b"]
+
+
+@pytest.mark.anyio
+async def test_nothing_starts_before_the_server_has_and_after_it_has_stopped() -> None:
+    diary: list[str] = []
+    lifespans = Lifespans()
+
+    await lifespans.start([App("a", diary)])
+    await lifespans.begin(SCOPE, [])
+    await lifespans.end()
+    await lifespans.start([App("b", diary)])
+
+    assert diary == []
 
 
 @pytest.mark.parametrize(
@@ -96,15 +99,49 @@ async def test_no_application_at_all_is_no_failure() -> None:
     ],
 )
 @pytest.mark.anyio
-async def test_one_that_fails_to_start_stops_those_before_it_and_keeps_the_server_from_starting(
+async def test_one_that_fails_to_start_stops_those_that_started_beside_it(
     failure: dict[str, str], message: str
 ) -> None:
     diary: list[str] = []
     failing = App("c", diary, {"type": "lifespan.startup.failed", **failure})
-    async with serving(App("a", diary), App("b", diary), failing, App("d", diary)) as server:
-        assert await server.start() == {"type": "lifespan.startup.failed", "message": message}
+    async with running(App("z", diary)) as lifespans:
+        with pytest.raises(LifespanError) as failed:
+            await lifespans.start([App("a", diary), App("b", diary), failing, App("d", diary)])
 
-    assert diary == ["start a", "start b", "start c", "stop b", "stop a"]
+    assert (str(failed.value), failed.value.app) == (message, failing)
+    assert diary == ["start z", "start a", "start b", "start c", "stop b", "stop a", "stop z"]
+
+
+async def hangs(scope: Scope, receive: Receive, send: Send) -> None:
+    await asyncio.Event().wait()
+
+
+async def never_stops(scope: Scope, receive: Receive, send: Send) -> None:
+    await receive()
+    await send(COMPLETE)
+    await asyncio.Event().wait()
+
+
+@pytest.mark.anyio
+async def test_one_that_does_not_start_in_time_has_failed_and_is_cancelled() -> None:
+    before = asyncio.all_tasks()
+    async with running() as lifespans:
+        with pytest.raises(LifespanError, match=r"^did not start within 0\.05 seconds$"):
+            await lifespans.start([hangs], SOON)
+        await checkpoint()
+
+    assert asyncio.all_tasks() == before
+
+
+@pytest.mark.anyio
+async def test_one_that_does_not_stop_in_time_is_cancelled_and_told() -> None:
+    before = asyncio.all_tasks()
+    async with running(never_stops) as lifespans:
+        told = await lifespans.stop([never_stops], SOON)
+        await checkpoint()
+
+    assert told == ["an application did not stop within 0.05 seconds"]
+    assert asyncio.all_tasks() == before
 
 
 async def raises(scope: Scope, receive: Receive, send: Send) -> None:
@@ -136,8 +173,8 @@ async def starts_and_leaves(scope: Scope, receive: Receive, send: Send) -> None:
 @pytest.mark.anyio
 async def test_one_that_has_no_lifespan_is_left_alone(app: ASGIApp) -> None:
     diary: list[str] = []
-    async with serving(App("a", diary), app, App("c", diary)) as server:
-        assert (await server.start(), await server.stop()) == (COMPLETE, STOPPED)
+    async with running(App("a", diary), app, App("c", diary)) as lifespans:
+        assert await lifespans.end() == []
 
     assert diary == ["start a", "start c", "stop c", "stop a"]
 
@@ -148,8 +185,8 @@ async def test_one_that_is_cancelled_while_it_starts_does_not_keep_the_server_wa
         await receive()
         raise asyncio.CancelledError
 
-    async with serving(cancelled) as server:
-        assert (await server.start())["type"].startswith("lifespan.startup.")
+    async with running(cancelled) as lifespans:
+        assert await lifespans.end() == []
 
 
 @pytest.mark.anyio
@@ -161,34 +198,40 @@ async def test_one_that_breaks_while_it_stops_does_not_keep_the_others_from_stop
         raise RuntimeError("lost the connection")
 
     diary: list[str] = []
-    async with serving(App("a", diary), breaking, App("c", diary)) as server:
-        await server.start()
-        await server.stop()
+    async with running(App("a", diary), breaking, App("c", diary)):
+        pass
 
     assert diary == ["start a", "start c", "stop c", "stop a"]
 
 
+@pytest.mark.parametrize(
+    ("failure", "message"),
+    [
+        pytest.param({"message": "half a file"}, "half a file", id="with a message"),
+        pytest.param({}, "an application failed to stop", id="without one"),
+    ],
+)
 @pytest.mark.anyio
-async def test_one_that_fails_to_stop_is_told_to_the_server_when_all_have_stopped() -> None:
+async def test_one_that_fails_to_stop_is_told_when_all_have_stopped(
+    failure: dict[str, str], message: str
+) -> None:
     async def failing(scope: Scope, receive: Receive, send: Send) -> None:
         await receive()
         await send(COMPLETE)
         await receive()
-        await send({"type": "lifespan.shutdown.failed", "message": "half a file"})
+        await send({"type": "lifespan.shutdown.failed", **failure})
 
     diary: list[str] = []
-    async with serving(App("a", diary), failing) as server:
-        await server.start()
-
-        assert await server.stop() == {"type": "lifespan.shutdown.failed", "message": "half a file"}
+    async with running(App("a", diary), failing) as lifespans:
+        assert await lifespans.end() == [message]
     assert diary == ["start a", "stop a"]
 
 
 @pytest.mark.anyio
 async def test_each_application_has_a_state_of_its_own() -> None:
     first, second = App("a", []), App("b", [])
-    async with serving(first, second) as server:
-        await server.start()
+    async with running(first, second):
+        pass
 
     states: Sequence[Any] = [first.scope["state"], second.scope["state"]]
     assert states == [{}, {}]

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from tests.support.demos import prepare_docs_alone
-from tests.support.leaks import Link, remote
+from tests.support.leaks import Link, remote, wait_until
 from tests.support.processes import SCRIPTS, environment, free_port, running
+from tests.support.reloading import write_whole
 from tunnelgate_app.client import DemoClient
 from tunnelgate_app.demo import ROUTES, DemoState
 
@@ -17,6 +18,8 @@ STRICT = (
     "--http tunnelgate.uvicorn_http:StrictHttpToolsProtocol "
     "--no-proxy-headers --no-access-log --no-server-header --ws none"
 )
+TLS = "tls: {cert_file: server.pem, key_file: server.key}\n"
+SERVE_ALONE = "tls: is for `tunnelgate serve`; this server has its own options, such as --ssl-certfile"
 LIMIT = 60  # seconds that any process may take
 
 
@@ -59,8 +62,7 @@ def test_uvicorn_serves_the_gateway_and_says_when_it_should_be_run_otherwise(
 @pytest.mark.promise("whole-configuration")
 def test_a_listener_with_tls_is_not_for_a_server_that_has_its_own(tmp_path: Path, documents: Path) -> None:
     configuration = prepare_docs_alone(tmp_path, free_port(), documents)
-    tls = "tls: {cert_file: server.pem, key_file: server.key}\n"
-    configuration.write_text(configuration.read_text("utf-8") + tls, "utf-8")
+    configuration.write_text(configuration.read_text("utf-8") + TLS, "utf-8")
 
     done = subprocess.run(
         uvicorn(*STRICT.split()),
@@ -73,8 +75,7 @@ def test_a_listener_with_tls_is_not_for_a_server_that_has_its_own(tmp_path: Path
     )
 
     assert (done.returncode, done.stdout) == (2, "")
-    sentence = "is for `tunnelgate serve`; this server has its own options, such as --ssl-certfile"
-    assert done.stderr.splitlines() == ["gateway: 1 fault", f"  tls: {sentence}"]
+    assert done.stderr.splitlines() == ["gateway: 1 fault", f"  {SERVE_ALONE}"]
 
 
 def test_without_the_variable_the_configuration_is_the_one_in_the_working_directory(tmp_path: Path) -> None:
@@ -93,9 +94,9 @@ def test_without_the_variable_the_configuration_is_the_one_in_the_working_direct
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.splitlines() == [
         "tunnelgate.yaml: 3 faults",
-        "  clients: is required",
         "  routes = {}: is empty, which would allow nothing",
         "  port = 8080: is not a key",
+        "  clients: is required",
     ]
 
 
@@ -138,3 +139,29 @@ def test_uvicorn_says_of_an_upstream_that_broke_off_one_sentence_and_shows_no_tr
     assert "Traceback" not in program.output, program.output
     assert "Exception in ASGI application" not in program.output
     assert (answer.status, code) == (200, 0)
+
+
+@pytest.mark.promise("changes-whole")
+def test_uvicorn_serves_a_gateway_that_follows_its_files_and_keeps_sighup_for_itself(tmp_path: Path) -> None:
+    port = free_port()
+    configuration = tmp_path / "tunnelgate.yaml"
+    configuration.write_text(UPSTREAM.format(port=9000), "utf-8")
+    env = environment(tmp_path, TUNNELGATE_CONFIG=str(configuration))
+    with running(uvicorn("--port", str(port), *STRICT.split()), env, ready="Uvicorn running on") as program:
+        changed = UPSTREAM.format(port=9000).replace("docs.example.com", "wiki.example.com")
+        write_whole(configuration, changed)
+        wait_until(lambda: status_of(port, "docs.example.com") == 403, "the change is not taken up")
+        write_whole(configuration, changed + TLS)
+        wait_until(lambda: SERVE_ALONE in program.output, "the fault is not told")
+        status = status_of(port, "wiki.example.com")
+        program.process.send_signal(signal.SIGINT)
+        program.process.wait(LIMIT)
+
+    assert status == 502  # nobody is there
+    assert "Traceback" not in program.output
+
+
+def status_of(port: int, host: str) -> int:
+    with closing(HTTPConnection("127.0.0.1", port, timeout=LIMIT)) as client:
+        client.request("GET", "/file", headers={"host": host})
+        return client.getresponse().status

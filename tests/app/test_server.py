@@ -27,33 +27,12 @@ from tests.support.certificates import (
 from tests.support.servers import serve
 from tunnelgate import ConfigurationError, uvicorn_http
 from tunnelgate.asgi import Receive, Scope, Send
-from tunnelgate_app.server import (
-    ListenError,
-    Loop,
-    Parser,
-    Server,
-    TlsFiles,
-    open_listener,
-    open_tls,
-    run,
-    split_address,
-)
+from tunnelgate_app.listening.addresses import open_listener
+from tunnelgate_app.listening.contexts import ListenerTls
+from tunnelgate_app.listening.tls_files import TlsFiles, open_tls
+from tunnelgate_app.server import Loop, Parser, Server, Transport, run
 
 LIMIT = 10  # seconds that anything here may take
-
-
-@pytest.mark.parametrize(
-    ("listen_addr", "host", "port"),
-    [
-        pytest.param("127.0.0.1:8080", "127.0.0.1", 8080, id="IPv4"),
-        pytest.param("[::1]:8080", "::1", 8080, id="IPv6"),
-        pytest.param("[::]:443", "::", 443, id="every address of IPv6"),
-        pytest.param(":8080", "", 8080, id="no address"),
-        pytest.param("localhost:0", "localhost", 0, id="a name, and any port"),
-    ],
-)
-def test_an_address_is_split_into_host_and_port(listen_addr: str, host: str, port: int) -> None:
-    assert split_address(listen_addr) == (host, port)
 
 
 def _has_ipv6() -> bool:
@@ -65,55 +44,6 @@ def _has_ipv6() -> bool:
 
 
 NEEDS_IPV6 = pytest.mark.skipif(not _has_ipv6(), reason="this machine has no IPv6 loopback")
-
-
-@pytest.mark.parametrize(
-    ("listen_addr", "bound_to", "reached_at"),
-    [
-        pytest.param("127.0.0.1:0", "127.0.0.1", "127.0.0.1", id="IPv4"),
-        pytest.param("localhost:0", "127.0.0.1", "127.0.0.1", id="a name"),
-        pytest.param(":0", "0.0.0.0", "127.0.0.1", id="every address"),
-        pytest.param("[::1]:0", "::1", "::1", id="IPv6", marks=NEEDS_IPV6),
-        pytest.param("[::]:0", "::", "::1", id="every address of IPv6", marks=NEEDS_IPV6),
-    ],
-)
-def test_a_listener_takes_connections_at_its_address(
-    listen_addr: str, bound_to: str, reached_at: str
-) -> None:
-    with open_listener(listen_addr) as listener:
-        address, port = listener.getsockname()[:2]
-        with socket.create_connection((reached_at, port), timeout=10) as client:
-            accepted, _ = listener.accept()
-            with accepted:
-                assert accepted.getpeername() == client.getsockname()
-
-    assert address == bound_to
-    assert port > 0
-
-
-def test_a_port_that_is_in_use_is_one_sentence() -> None:
-    with open_listener("127.0.0.1:0") as taken:
-        listen_addr = f"127.0.0.1:{taken.getsockname()[1]}"
-
-        with pytest.raises(ListenError) as refused:
-            open_listener(listen_addr)
-
-    assert str(refused.value) == (f"{listen_addr} is in use: stop what listens there, or choose another port")
-
-
-@pytest.mark.parametrize(
-    "listen_addr",
-    [
-        pytest.param("192.0.2.1:0", id="an address of another machine"),
-        pytest.param("[:::]:0", id="an address that is none"),
-    ],
-)
-def test_an_address_that_cannot_be_had_is_one_sentence(listen_addr: str) -> None:
-    with pytest.raises(ListenError) as refused:
-        open_listener(listen_addr)
-
-    assert str(refused.value).startswith(f"{listen_addr} cannot be listened on: ")
-    assert "\n" not in str(refused.value)
 
 
 @pytest.fixture
@@ -137,8 +67,53 @@ def test_an_application_that_does_not_start_is_not_served(
         await send({"type": "lifespan.startup.failed", "message": "no database"})
 
     caplog.set_level(logging.INFO, "tunnelgate")
-    assert run(broken, listener, parser=parser, tls=open_tls(site.files) if has_tls else None) is False
+    assert (
+        run(broken, listener, parser=parser, tls=ListenerTls(open_tls(site.files)) if has_tls else None)
+        is False
+    )
     assert messages(caplog) == []
+
+
+@pytest.mark.parametrize(
+    ("transport", "has_tls", "sentence"),
+    [
+        pytest.param("tls", False, "the transport 'tls' needs TLS", id="TLS without any"),
+        pytest.param("tunnel", False, "the transport 'tunnel' needs TLS", id="a tunnel without TLS"),
+        pytest.param("http", True, "the transport 'http' has no use for TLS", id="HTTP with TLS"),
+    ],
+)
+def test_a_transport_that_does_not_fit_is_refused_at_construction(
+    site: "Site", transport: Transport, sentence: str, *, has_tls: bool
+) -> None:
+    tls = ListenerTls(open_tls(site.files)) if has_tls else None
+
+    with pytest.raises(ValueError, match=f"^{sentence}$"):
+        Server(Spy(), tls=tls, transport=transport)
+
+
+@pytest.mark.parametrize(
+    ("transport", "has_tls", "spoken"),
+    [
+        pytest.param("http", False, "HTTP in the clear", id="HTTP"),
+        pytest.param("tls", True, "TLS", id="TLS"),
+        pytest.param("tunnel", True, "TLS in a WebSocket", id="a tunnel"),
+    ],
+)
+def test_the_log_says_which_transport_is_spoken(
+    listener: socket.socket,
+    site: "Site",
+    caplog: pytest.LogCaptureFixture,
+    transport: Transport,
+    spoken: str,
+    *,
+    has_tls: bool,
+) -> None:
+    caplog.set_level(logging.INFO, "tunnelgate")
+    tls = ListenerTls(open_tls(site.files)) if has_tls else None
+    Brief(Spy(), tls=tls, transport=transport).run(sockets=[listener])
+
+    said, *_ = messages(caplog)
+    assert said.endswith(f", {spoken}")
 
 
 def stopped_by(*signals: signal.Signals) -> tuple[list[str], list[int]]:
@@ -205,9 +180,9 @@ def test_the_log_says_where_a_server_listens_and_whether_it_speaks_tls(
     caplog.set_level(logging.INFO, "tunnelgate")
     with closing(open_listener(listen_addr)) as listener:
         port = listener.getsockname()[1]
-        Brief(Spy(), tls=open_tls(site.files) if has_tls else None).run(sockets=[listener])
+        Brief(Spy(), tls=ListenerTls(open_tls(site.files)) if has_tls else None).run(sockets=[listener])
 
-    spoken = "TLS" if has_tls else "HTTP in the clear"
+    spoken = "TLS, directly or in a WebSocket" if has_tls else "HTTP in the clear"
     said, *_ = messages(caplog)
     assert said == f"listening on {address}:{port}, {spoken}"
 
@@ -406,7 +381,7 @@ def refused_handshake(port: int, context: ssl.SSLContext) -> bool:
     """
     try:
         return exchange(port, context) == b""
-    except (ssl.SSLEOFError, ssl.SSLZeroReturnError, ConnectionError):  # by the version of OpenSSL
+    except (ssl.SSLError, ConnectionError):  # an alert of the server, or the end of the connection
         return True
 
 
@@ -531,17 +506,20 @@ def test_where_clients_have_no_certificates_they_get_a_ticket_and_resume(
         pytest.param(b"\x16\x03\x01\xff\xff" + b"\x01" * 64, id="a record that is too long"),
     ],
 )
-def test_what_is_not_tls_is_closed_without_a_word_and_disturbs_nobody(
+def test_what_is_not_tls_is_closed_with_an_alert_at_most_and_disturbs_nobody(
     site: Site, parser: Parser, loop: Loop, octets: bytes
 ) -> None:
     spy = Spy()
     context = site.client()
-    with serve(spy, parser, tls=open_tls(site.files), loop=loop) as port, connect(port, context) as other:
+    with (
+        serve(spy, parser, tls=open_tls(site.files), transport="tls", loop=loop) as port,
+        connect(port, context) as other,
+    ):
         other.sendall(b"GET /before HTTP/1.1\r\nHost: docs.example.com\r\n\r\n")
         assert other.recv(65536).startswith(OK)
         with socket.create_connection(("127.0.0.1", port), timeout=LIMIT) as connection:
             connection.sendall(octets)
-            assert _answer_before_the_end(connection) == b""
+            assert _answer_before_the_end(connection)[:2] in {b"", b"\x15\x03"}
         other.sendall(b"GET /after HTTP/1.1\r\nHost: docs.example.com\r\nConnection: close\r\n\r\n")
         assert OK in rest_of(other)
 

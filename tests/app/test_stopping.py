@@ -25,8 +25,12 @@ from tests.support.asgi import Spy
 from tests.support.certificates import Authority, client_context
 from tests.support.processes import Running, environment, running
 from tunnelgate.asgi import ASGIApp, Receive, Scope, Send
-from tunnelgate_app.server import Loop, Parser, Server, TlsFiles, open_listener, open_tls
-from tunnelgate_app.stopping import GOODBYE_SECONDS, Draining, LastResort
+from tunnelgate_app.listening.addresses import open_listener
+from tunnelgate_app.listening.contexts import ListenerTls
+from tunnelgate_app.listening.farewell import GOODBYE_SECONDS
+from tunnelgate_app.listening.tls_files import TlsFiles, open_tls
+from tunnelgate_app.server import Loop, Parser, Server
+from tunnelgate_app.stopping import Draining, LastResort
 
 LIMIT = 20  # seconds that anything here may take
 SOON = 5  # seconds in which what is not waited for has ended, also on a busy machine
@@ -49,7 +53,10 @@ import time
 
 from sse_starlette import EventSourceResponse
 
-from tunnelgate_app.server import Server, TlsFiles, open_listener, open_tls
+from tunnelgate_app.listening.addresses import open_listener
+from tunnelgate_app.listening.contexts import ListenerTls
+from tunnelgate_app.listening.tls_files import TlsFiles, open_tls
+from tunnelgate_app.server import Server
 
 options = json.loads(sys.argv[1])
 logging.basicConfig(level=logging.INFO, stream=sys.stdout, format="%(message)s")
@@ -186,7 +193,7 @@ server = Server(
     parser=options["parser"],
     loop=options["loop"],
     shutdown_timeout=options["shutdown_timeout"],
-    tls=open_tls(TlsFiles(*options["tls"])) if options["tls"] else None,
+    tls=ListenerTls(open_tls(TlsFiles(*options["tls"]))) if options["tls"] else None,
     on_stop=on_stop,
 )
 server.run(sockets=[listener])
@@ -669,7 +676,9 @@ def serving(
 ) -> Generator[tuple[Server, int]]:
     """Serve ``app`` in a thread of this process, and give the server and its port."""
     with open_listener("127.0.0.1:0") as listener:
-        server = Server(app, loop=loop, shutdown_timeout=shutdown_timeout, tls=tls)
+        server = Server(
+            app, loop=loop, shutdown_timeout=shutdown_timeout, tls=None if tls is None else ListenerTls(tls)
+        )
         thread = threading.Thread(target=server.run, args=([listener],), daemon=True)
         thread.start()
         try:
@@ -710,7 +719,7 @@ def test_a_connection_that_ends_at_any_moment_of_the_stop_disturbs_nothing(
     async def stop() -> None:
         loop = asyncio.get_running_loop()
         with open_listener("127.0.0.1:0") as listener:
-            server = Server(Spy(), tls=tls)
+            server = Server(Spy(), tls=ListenerTls(tls))
             serving = asyncio.create_task(server.serve([listener]))
             answers, client = await asyncio.open_connection(
                 *listener.getsockname(), ssl=client_context(authority), server_hostname="localhost"

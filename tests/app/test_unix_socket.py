@@ -26,7 +26,10 @@ from tests.support.processes import SCRIPTS, Running, environment, running
 from tests.support.tokens import ISSUER, Token, jwks
 from tunnelgate import Policy, StaticKeys, protect
 from tunnelgate.asgi import ASGIApp
-from tunnelgate_app.server import ListenError, Loop, Parser, Server, TlsFiles, open_listener, open_tls, run
+from tunnelgate_app.listening.addresses import ListenError, open_listener
+from tunnelgate_app.listening.contexts import ListenerTls
+from tunnelgate_app.listening.tls_files import TlsFiles, open_tls
+from tunnelgate_app.server import Loop, Parser, Server, run
 from tunnelgate_app.unix_socket import open_unix_listener
 
 LIMIT = 20  # seconds that anything here may take
@@ -308,7 +311,9 @@ def serving(
 ) -> Generator[None]:
     """Serve ``app`` in a thread; who connects before the server accepts waits for it."""
     with open_listener(f"unix:{path}") as listener:
-        server = Server(app, parser=parser, loop=loop, tls=tls, shutdown_timeout=5)
+        server = Server(
+            app, parser=parser, loop=loop, tls=None if tls is None else ListenerTls(tls), shutdown_timeout=5
+        )
         thread = threading.Thread(target=server.run, args=([listener],), daemon=True)
         thread.start()
         try:
@@ -360,7 +365,8 @@ def test_a_server_listens_on_it_says_so_and_removes_it(
     assert scope["scheme"] == ("https" if has_tls else "http")
     assert ("tls" in scope.get("extensions", {})) is has_tls
     said = [record.getMessage() for record in caplog.records if record.name == "tunnelgate"]
-    assert said[0] == f"listening on unix:{path}, {'TLS' if has_tls else 'HTTP in the clear'}"
+    spoken = "TLS, directly or in a WebSocket" if has_tls else "HTTP in the clear"
+    assert said[0] == f"listening on unix:{path}, {spoken}"
     assert not path.exists()
 
 

@@ -21,7 +21,8 @@ from tests.support.tokens import ISSUER, Token, jwks
 from tunnelgate import Audit, Clients, Issuer, OAuth, Policy, Route, RouteUpstream, Upstreams, protect
 from tunnelgate.asgi import ASGIApp
 from tunnelgate_app.gateway import create_gateway
-from tunnelgate_app.server import open_listener, run
+from tunnelgate_app.listening.addresses import open_listener
+from tunnelgate_app.server import run
 
 _HOST = "everything.tunnel.localhost"
 _ORIGIN = f"http://{_HOST}"

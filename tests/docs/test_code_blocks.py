@@ -226,5 +226,5 @@ def test_the_two_commands_that_set_everything_up_are_targets_that_install_first(
     assert (
         run(["make", "--no-print-directory", "-n", "test"], os.environ, ROOT)
         .splitlines()[-1]
-        .endswith("-m pytest -q -n auto --dist loadfile")
+        .endswith("scripts/test")
     )

@@ -26,7 +26,8 @@ from tests.support.client_gate import (
 )
 from tests.support.raw import HOST, LIMIT, PARSERS, SAFE, Outcome, Parser, Settling, request_of
 from tunnelgate import AuditLog, ClientAllowlist, ConfigurationError, Policy, Reason
-from tunnelgate_app.server import Loop, open_listener
+from tunnelgate_app.listening.addresses import open_listener
+from tunnelgate_app.server import Loop
 
 CORPUS = Path(__file__).parents[1] / "corpus" / "ip-attacks.jsonl"
 XFF: Final = "x-forwarded-for"

@@ -6,7 +6,7 @@ import stat
 import sys
 import threading
 from collections.abc import Generator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -968,3 +968,19 @@ async def test_with_the_whole_chain_the_record_is_written_before_the_application
     await call(_gate(application, Log()), http_scope(headers=_authorized(headers)), body)
 
     assert order == ["record: allow search_docs", "application: called"]
+
+
+def test_a_file_of_records_knows_whether_it_is_where_it_was_opened(tmp_path: Path) -> None:
+    path = tmp_path / "audit.jsonl"
+    with closing(AuditFile(path)) as file:
+        assert file.is_in_place
+        path.rename(tmp_path / "audit.jsonl.1")
+        assert not file.is_in_place
+        path.touch()
+        assert not file.is_in_place
+        (tmp_path / "audit.jsonl.1").replace(path)
+        assert file.is_in_place
+
+    assert not file.is_in_place
+    with closing(AuditFile("-")) as standard_output:
+        assert standard_output.is_in_place

@@ -548,7 +548,7 @@ async def test_what_is_not_mcp_is_passed_on_as_it_is_and_the_life_of_the_applica
         seen.extend((scope, len(calls), await receive()))
         await send({"type": "something"})
 
-    scope = {"type": kind}
+    scope = {**http_scope("GET", "/healthz"), "type": kind}
     await Ending(application, calls)(scope, client.receive, client.send)
 
     assert seen == [scope, under_way, {"type": "http.request", "body": b"body", "more_body": False}]

@@ -1,10 +1,13 @@
+from typing import Any
+
 import pytest
 
 from tests.support.asgi import Spy, call, http_scope
 from tests.support.audit import Records
 from tunnelgate import Allow, AuditLog, Deny, HostAllowlist, Reason
+from tunnelgate.asgi import Scope
 from tunnelgate.exchange import exchange_of
-from tunnelgate.hosts import HostRouter, HostRules, Route
+from tunnelgate.hosts import HostRouter, HostRules, Route, decide_server_name
 from tunnelgate.reading.host import read_host
 
 LOCAL_PORT = 8080
@@ -129,3 +132,73 @@ async def test_used_alone_the_layer_refuses_what_names_no_single_host(
     assert (reply.status, reply.json()) == (400, {"error": "bad_request"})
     assert [("deny", reason)] == records.verdicts
     assert spy.scopes == []
+
+
+@pytest.mark.parametrize(
+    ("host", "server_name", "allowed"),
+    [
+        pytest.param(b"docs.example.com", "docs.example.com", True, id="the same name"),
+        pytest.param(b"DOCS.example.com:8080", "docs.example.com", True, id="in other letters, with a port"),
+        pytest.param(b"[2001:db8::1]:443", "2001:db8::1", True, id="an address, as some clients ask for it"),
+        pytest.param(b"docs.example.com", None, True, id="no name"),
+        pytest.param(b"docs.example.com", "wiki.example.com", False, id="another name"),
+        pytest.param(b"docs.example.com", "example.com", False, id="the name above"),
+        pytest.param(b"docs.example.com", "", False, id="an empty name"),
+    ],
+)
+def test_a_host_is_served_only_on_a_connection_for_it(
+    host: bytes, server_name: str | None, *, allowed: bool
+) -> None:
+    expected = Allow() if allowed else Deny(Reason.SERVER_NAME_DIFFERS, str(server_name))
+
+    assert decide_server_name(read_host(host), server_name) == expected
+
+
+def over_tls(host: str, server_name: str | None) -> Scope:
+    scope = http_scope(headers=[("host", host)])
+    scope["extensions"] = {"tls": {"server_name": server_name}}
+    return scope
+
+
+@pytest.mark.parametrize(
+    ("host", "status", "error", "reason"),
+    [
+        pytest.param("docs.example.com", 421, "misdirected_request", "server-name-differs", id="a known one"),
+        pytest.param("evil.example", 403, "host_not_allowed", "host-unknown", id="one that nobody listed"),
+    ],
+)
+@pytest.mark.anyio
+@pytest.mark.promise("inside-tls")
+async def test_a_request_for_another_host_than_tls_was_asked_for_is_misdirected(
+    host: str, status: int, error: str, reason: str
+) -> None:
+    spy, records = Spy(), Records()
+    app = AuditLog(HostAllowlist(spy, hosts=["docs.example.com", "wiki.example.com"]), sink=records)
+
+    reply = await call(app, over_tls(host, "wiki.example.com"))
+
+    assert (reply.status, reply.json()["error"]) == (status, error)
+    assert "wiki" not in reply.body.decode()
+    assert records.verdicts == [("deny", reason)]
+    assert spy.scopes == []
+
+
+@pytest.mark.parametrize(
+    "extensions",
+    [
+        pytest.param({"tls": {"server_name": "docs.example.com"}}, id="the same name"),
+        pytest.param({"tls": {"server_name": None}}, id="no name"),
+        pytest.param({"tls": {"tls_version": 0x0304}}, id="a server that says nothing of it"),
+        pytest.param({"tls": None}, id="a server that says nothing of TLS"),
+        pytest.param(None, id="a server that says nothing at all"),
+    ],
+)
+@pytest.mark.anyio
+async def test_where_no_other_name_is_known_the_host_alone_decides(extensions: dict[str, Any] | None) -> None:
+    spy = Spy()
+    scope = http_scope()
+    scope["extensions"] = extensions
+
+    await call(HostAllowlist(spy, hosts=["docs.example.com"]), scope)
+
+    assert len(spy.scopes) == 1

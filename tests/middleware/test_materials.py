@@ -12,6 +12,7 @@ from tests.support.tokens import ISSUER, jwks
 from tunnelgate import (
     ConfigurationError,
     Credentials,
+    Fetched,
     Issuer,
     KeySource,
     Policy,
@@ -634,3 +635,140 @@ def test_a_gate_that_is_not_built_leaves_no_file_open(tmp_path: Path) -> None:
     faults(policy({"jwks_file": tmp_path / "missing.json"}, audit={"file": str(file)}), audit=None)
 
     assert file not in [each.readlink() for each in OPEN_FILES.iterdir() if each.is_symlink()]
+
+
+# In place of another policy
+
+
+def issuer_of(made: Materials) -> Any:
+    return made.issuers[ISSUER]
+
+
+async def nowhere(
+    url: str, *, form: Mapping[str, str] | None = None, headers: Mapping[str, str] | None = None
+) -> Fetched:
+    raise OSError("nobody is asked")
+
+
+async def elsewhere(
+    url: str, *, form: Mapping[str, str] | None = None, headers: Mapping[str, str] | None = None
+) -> Fetched:
+    raise OSError("nobody is asked there either")
+
+
+KEPT: dict[str, Any] = {"jwks_uri": JWKS_URI}
+BOTH: dict[str, Any] = {
+    "token_formats": ["jwt", "opaque"],
+    "introspection": {**CLIENT, "endpoint": INTROSPECTION},
+}
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "options", "is_kept"),
+    [
+        pytest.param(KEPT, KEPT, {}, True, id="the same issuer"),
+        pytest.param(KEPT, {**KEPT, "client_id_claim": "azp"}, {}, True, id="one that writes other tokens"),
+        pytest.param(KEPT, {"jwks_uri": f"{JWKS_URI}/2"}, {}, False, id="one with keys elsewhere"),
+        pytest.param(KEPT, KEPT, {"fetch": elsewhere}, False, id="one that is asked in another way"),
+        pytest.param({}, {}, {}, True, id="one that is looked for"),
+    ],
+)
+@pytest.mark.promise("keys-follow-issuer")
+def test_keys_that_were_fetched_are_kept_where_they_would_be_fetched_from_the_same_place(
+    before: dict[str, Any], after: dict[str, Any], options: dict[str, Any], *, is_kept: bool
+) -> None:
+    first = gathered(policy(before), fetch=nowhere)
+
+    second = gathered(policy(after), **{"fetch": nowhere, "before": first, **options})
+
+    assert (issuer_of(second).keys is issuer_of(first).keys) is is_kept
+    assert issuer_of(second).profile == TokenProfile(
+        client_id_claim=after.get("client_id_claim", "client_id")
+    )
+
+
+@pytest.mark.parametrize("is_changed", [False, True])
+@pytest.mark.promise("keys-follow-issuer")
+def test_keys_of_a_file_are_kept_while_it_is_the_same(tmp_path: Path, *, is_changed: bool) -> None:
+    made = policy({"jwks_file": written(tmp_path, "jwks.json", jwks("ES256"))})
+    first = gathered(made)
+    if is_changed:
+        written(tmp_path, "jwks.json", jwks("RS256"))
+
+    second = gathered(made, before=first)
+
+    assert (issuer_of(second).keys is not issuer_of(first).keys) is is_changed
+
+
+@pytest.mark.parametrize(
+    ("change", "is_kept"),
+    [
+        pytest.param({}, True, id="nothing"),
+        pytest.param({"environment": {**ENVIRONMENT, "SECRET": "other"}}, False, id="the secret"),
+        pytest.param({"fetch": elsewhere}, False, id="how it is asked"),
+    ],
+)
+def test_an_issuer_and_a_token_endpoint_are_kept_unless_something_about_them_changes(
+    change: dict[str, Any], *, is_kept: bool
+) -> None:
+    own = {"credentials": {"client_credentials": REQUEST}}
+    made = policy({**BOTH, **KEPT}, route=own)
+    first = gathered(made, fetch=nowhere)
+
+    second = gathered(made, **{"fetch": nowhere, "before": first, **change})
+
+    host = "docs.example.com"
+    assert (issuer_of(second).introspection is issuer_of(first).introspection) is is_kept
+    assert (second.credentials[host] is first.credentials[host]) is is_kept
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "is_kept"),
+    [
+        pytest.param([], [], True, id="that is nobody else's"),
+        pytest.param([b"a" * 32], [b"a" * 32], True, id="with the same keys"),
+        pytest.param([b"a" * 32], [b"b" * 32, b"a" * 32], False, id="with a new key first"),
+        pytest.param([], [b"a" * 32], False, id="that was nobody else's and is shared by now"),
+    ],
+)
+@pytest.mark.promise("session-bound")
+def test_the_sealer_is_kept(
+    tmp_path: Path, before: list[bytes], after: list[bytes], *, is_kept: bool
+) -> None:
+    def sealed_with(keys: list[bytes]) -> Policy:
+        return policy(
+            sealing_keys=[written(tmp_path, f"{number}.key", key) for number, key in enumerate(keys)]
+        )
+
+    first = gathered(sealed_with(before))
+    handle = first.sealer.seal(b"session", [b"alice"])
+
+    second = gathered(sealed_with(after), before=first)
+
+    assert (second.sealer is first.sealer) is is_kept
+    opens = not after or (set(before) <= set(after) and bool(before))
+    assert (second.sealer.open(handle, [b"alice"]) == b"session") is opens
+
+
+def test_records_go_to_the_same_file_until_it_is_another_or_moved_away(tmp_path: Path) -> None:
+    file = tmp_path / "audit.jsonl"
+    first = gathered(policy(audit={"file": str(file)}), audit=None)
+
+    same = gathered(policy(audit={"file": str(file)}), audit=None, before=first)
+    other = gathered(policy(audit={"file": str(tmp_path / "other.jsonl")}), audit=None, before=first)
+    file.rename(tmp_path / "audit.jsonl.1")
+    moved = gathered(policy(audit={"file": str(file)}), audit=None, before=first)
+
+    assert same.audit is first.audit
+    assert first.audit is not other.audit
+    assert first.audit is not moved.audit
+    assert file.exists()
+
+
+def test_a_file_for_records_that_is_kept_is_not_closed_by_a_policy_that_is_refused(tmp_path: Path) -> None:
+    file = {"file": str(tmp_path / "audit.jsonl")}
+    first = gathered(policy(audit=file), audit=None)
+
+    faults(policy(audit=file, sealing_keys=[tmp_path / "missing"]), audit=None, before=first)
+
+    first.audit.write({"still": "open"})

@@ -209,6 +209,12 @@ REFUSALS = [
         _error(403, "host_not_allowed", host="admin.example.com"),
         Reason.HOST_UNKNOWN,
     ),
+    (
+        "a host for which this connection is not",
+        Request([("host", "docs.example.com")], extensions={"tls": {"server_name": "wiki.example.com"}}),
+        _error(421, "misdirected_request"),
+        Reason.SERVER_NAME_DIFFERS,
+    ),
     # malformed request, duplicate security header, bad Host syntax
     ("no Host", Request([]), BAD_REQUEST, Reason.HOST_MISSING),
     ("a path in Host", Request([("host", "docs.example.com/x")]), BAD_REQUEST, Reason.HOST_MALFORMED),
@@ -1058,10 +1064,16 @@ FAILURES = [
     (Reason.UPSTREAM_FAILING, 503, "upstream_failing", "The server is not answering"),
     (Reason.UPSTREAM_BUSY, 503, "upstream_busy", "The server is busy"),
     (Reason.GATE_STOPPING, 503, "stopping", "The gate is stopping"),
+    (Reason.POLICY_CHANGED, 503, "policy_changed", "The gate's policy has changed"),
     (Reason.CALL_CANCELLED, 200, "cancelled", "Cancelled"),
     (Reason.ANSWER_NOT_VALID, 502, "upstream_answer_not_valid", "The server's answer was not valid"),
 ]
-RETRY_AFTER = {Reason.UPSTREAM_FAILING: "7", Reason.UPSTREAM_BUSY: "1", Reason.GATE_STOPPING: "1"}
+RETRY_AFTER = {
+    Reason.UPSTREAM_FAILING: "7",
+    Reason.UPSTREAM_BUSY: "1",
+    Reason.GATE_STOPPING: "1",
+    Reason.POLICY_CHANGED: "1",
+}
 
 
 @pytest.mark.parametrize("era", [pytest.param(legacy, id="legacy"), pytest.param(modern, id="modern")])

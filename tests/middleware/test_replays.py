@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tunnelgate import ReplayWindowFull
-from tunnelgate.replays import CAPACITY, ReplayWindow
+from tunnelgate.replays import CAPACITY, ReplayWindow, ReplayWindows
 
 START = 1_800_000_000.0
 SECONDS = 90.0
@@ -292,3 +292,60 @@ def test_between_two_turns_no_more_are_taken_than_there_is_room_for(
         lately = [each for at, each in taken if at > now - SECONDS]
         assert len(lately) <= 2 * capacity
         assert all(lately.count(each) <= 2 * -(-capacity // 4) for each in "abc")
+
+
+# When the policy changes
+
+
+@pytest.mark.parametrize("shown", [0.0, 1.0, 45.0, 89.0, 90.0, 91.0, 179.0])
+@pytest.mark.parametrize("lengthened", [0.0, 30.0, 89.0])
+@pytest.mark.promise("bound-stays-bound")
+def test_a_window_that_is_made_longer_remembers_also_what_it_knew_before_for_so_long(
+    shown: float, lengthened: float
+) -> None:
+    window = ReplayWindow(SECONDS)
+    window.is_new("other", "0", START)
+    window.is_new("key", "1", START + shown)
+
+    window.is_new("other", "1", START + shown + lengthened)
+    window.lengthen(3 * SECONDS)
+
+    for later in range(0, int(3 * SECONDS - lengthened), 10):
+        assert not window.is_new("key", "1", START + shown + lengthened + later)
+
+
+def test_a_window_is_never_made_shorter() -> None:
+    window = ReplayWindow(SECONDS)
+
+    window.lengthen(1)
+
+    assert window.seconds == SECONDS
+
+
+def test_a_window_is_empty_when_nothing_in_it_counts_any_more() -> None:
+    window = ReplayWindow(SECONDS)
+    assert window.is_empty(START)
+
+    window.is_new("key", "1", START)
+
+    assert not window.is_empty(START)
+    assert not window.is_empty(START + SECONDS - 1)
+    assert window.is_empty(START + 3 * SECONDS)
+
+
+@pytest.mark.promise("bound-stays-bound")
+def test_a_resource_has_one_window_whatever_becomes_of_its_route() -> None:
+    windows = ReplayWindows()
+    first = windows.window("a", SECONDS)
+    windows.window("b", SECONDS)
+    first.is_new("key", "1", START)
+
+    windows.forget({"c"}, START)
+    assert len(windows) == 1
+    assert windows.window("a", 2 * SECONDS) is first
+    assert first.seconds == 2 * SECONDS
+
+    windows.forget({"a"}, START + 10 * SECONDS)
+    assert len(windows) == 1
+    windows.forget((), START + 10 * SECONDS)
+    assert len(windows) == 0

@@ -32,7 +32,8 @@ from tunnelgate.uvicorn_http import (
     StrictHttpToolsProtocol,
     TimedH11Protocol,
 )
-from tunnelgate_app.server import Loop, Parser, TlsFiles, open_tls
+from tunnelgate_app.listening.tls_files import TlsFiles, open_tls
+from tunnelgate_app.server import Loop, Parser
 
 LIMIT = 10  # seconds that anything here may take
 HOST = b"Host: docs.example.com\r\n"

@@ -14,7 +14,8 @@ from tests.support.certificates import DAY, Authority, Credential, client_contex
 from tests.support.servers import serve
 from tunnelgate.certificates import client_certificate, thumbprint_of
 from tunnelgate.uvicorn_tls import tls_extension
-from tunnelgate_app.server import Loop, Parser, TlsFiles, open_tls
+from tunnelgate_app.listening.tls_files import TlsFiles, open_tls
+from tunnelgate_app.server import Loop, Parser
 
 LIMIT = 10  # seconds that anything here may take
 END_OF_ANSWER = b"\r\n0\r\n\r\n"  # the spy's answer is chunked
@@ -126,6 +127,7 @@ def test_the_application_is_told_of_the_connection_and_of_the_client_s_certifica
         "client_cert_error": None,
         "tls_version": version.value,
         "cipher_suite": number,
+        "server_name": "localhost",
     }
     assert listener.spy.scopes[0]["scheme"] == "https"
 

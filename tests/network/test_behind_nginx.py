@@ -26,7 +26,7 @@ from tests.support.raw import (
 )
 from tunnelgate import Reason
 from tunnelgate.asgi import Receive, Scope, Send
-from tunnelgate_app.server import open_listener
+from tunnelgate_app.listening.addresses import open_listener
 
 XFF: Final = "x-forwarded-for"
 FORWARDED: Final = "forwarded"

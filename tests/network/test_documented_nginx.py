@@ -10,7 +10,7 @@ from tests.network.nginx import run_nginx
 from tests.support.client_gate import check_client, connect, open_client_gate
 from tests.support.processes import free_port
 from tunnelgate import Reason
-from tunnelgate_app.server import open_listener
+from tunnelgate_app.listening.addresses import open_listener
 
 GATE = "127.0.0.1:8080"
 ALLOWED, OTHER = "127.0.0.2", "127.0.0.3"

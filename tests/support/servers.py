@@ -8,7 +8,8 @@ from contextlib import contextmanager
 from typing import Any
 
 from tunnelgate.asgi import ASGIApp
-from tunnelgate_app.server import HANDSHAKE_SECONDS, Loop, Parser, Server
+from tunnelgate_app.listening.contexts import ListenerTls
+from tunnelgate_app.server import HANDSHAKE_SECONDS, Loop, Parser, Server, Transport
 
 _START_TIMEOUT = 20
 
@@ -18,7 +19,8 @@ def serve(
     app: ASGIApp,
     parser: Parser = "strict",
     *,
-    tls: ssl.SSLContext | None = None,
+    tls: ssl.SSLContext | ListenerTls | None = None,
+    transport: Transport | None = None,
     loop: Loop = "auto",
     handshake_timeout: float = HANDSHAKE_SECONDS,
 ) -> Generator[int]:
@@ -31,7 +33,8 @@ def serve(
             parser=parser,
             loop=loop,
             shutdown_timeout=5,
-            tls=tls,
+            tls=ListenerTls(tls) if isinstance(tls, ssl.SSLContext) else tls,
+            transport=transport,
             handshake_timeout=handshake_timeout,
         )
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)

@@ -111,7 +111,7 @@ def _sentence(error: ErrorDetails, known: Mapping[str, Iterable[str]]) -> str:
         parent = next((each for each in reversed(above) if each in known), "")
         # Sections of the same name are told apart by where they stand.
         outermost = f"{above[0]}.{parent}" if above else parent
-        meant = get_close_matches(name, known.get(outermost, known[parent]), n=1)
+        meant = get_close_matches(name, known.get(outermost, known[parent]), n=1, cutoff=0.65)
         return f"is not a key; {meant[0]} is" if meant else "is not a key"
     if error["type"] == "value_error":
         return str(error.get("ctx", {}).get("error", error["msg"]))

@@ -2,19 +2,21 @@
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
 import yaml
 from pydantic import BaseModel
 
+from tunnelgate.configuration.raw import get, sequence
 from tunnelgate.errors import ConfigurationError, ConfigurationFault
 from tunnelgate.reading.strict_json import is_array, is_object
 
 PREFIX = "TUNNELGATE_"
+_WRITTEN = ("audit", "file")
 _FILES = (
-    ("audit", "file"),
+    _WRITTEN,
     ("oauth", "issuers", "*", "introspection", "client_secret_file"),
     ("oauth", "issuers", "*", "jwks_file"),
     ("routes", "*", "credentials", "bearer_file"),
@@ -112,6 +114,24 @@ def _joined(folder: Path, value: Any, keys: Sequence[str]) -> Any:
     if is_object(value) and keys[0] in value:
         return {**value, keys[0]: _joined(folder, value[keys[0]], keys[1:])}
     return value
+
+
+def files_of(data: object) -> tuple[str, ...]:
+    """Return the files that a configuration names to be read, each once; ``data`` may be a policy."""
+    found = [file for keys in _FILES if keys != _WRITTEN for file in _found(data, keys)]
+    return tuple(dict.fromkeys(found))
+
+
+def _found(value: Any, keys: Sequence[str]) -> Iterator[str]:
+    if not keys:
+        if isinstance(value, str | Path):
+            yield str(value)
+    elif keys[0] == "*":
+        members = cast("Mapping[str, Any]", value).values() if isinstance(value, Mapping) else sequence(value)
+        for each in members:
+            yield from _found(each, keys[1:])
+    else:
+        yield from _found(get(value, keys[0]), keys[1:])
 
 
 def read_environment(

@@ -3,7 +3,9 @@
 Specification: RFC 9110, RFC 9112; https://asgi.readthedocs.io/en/latest/specs/www.html
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 from urllib.parse import quote
 
 from tunnelgate.asgi import Scope
@@ -43,6 +45,7 @@ class RequestHead:
     ``lookalikes`` are names with an underscore that some server would take for one of
     :data:`READ_FIELDS`.
     ``connection`` holds the options of all ``Connection`` fields in lower case.
+    ``server_name`` is the name that the client asked TLS for, in lower case, if it is known.
     ``size`` is the octets of path, query and all field lines.
     """
 
@@ -51,6 +54,7 @@ class RequestHead:
     path: str
     raw_path: bytes
     local_port: int | None
+    server_name: str | None = None
     fields: dict[bytes, bytes] = field(default_factory=dict[bytes, bytes])
     duplicated: list[bytes] = field(default_factory=list[bytes])
     lookalikes: list[bytes] = field(default_factory=list[bytes])
@@ -61,6 +65,8 @@ class RequestHead:
 def read_head(scope: Scope) -> RequestHead:
     """Return the facts of an HTTP or WebSocket scope. Never fails: judging is another's work."""
     server: tuple[str, int | None] | None = scope.get("server")
+    extensions: Mapping[str, Any] = scope.get("extensions") or {}
+    tls: Mapping[str, Any] = extensions.get("tls") or {}
     path: str = scope["path"]
     raw_path: bytes | None = scope.get("raw_path")
     head = RequestHead(
@@ -69,6 +75,7 @@ def read_head(scope: Scope) -> RequestHead:
         path=path,
         raw_path=_quoted(path) if raw_path is None else raw_path,
         local_port=server[1] if server else None,
+        server_name=tls.get("server_name"),
     )
     fields = head.fields
     size = len(head.raw_path) + len(scope.get("query_string", b""))

@@ -21,14 +21,7 @@ def open_upstream(policy: Policy, name: str, *, resolve: Resolve = resolve_by_sy
     upstream = policy.routes[name].upstream
     if upstream is None:
         raise ValueError(f"the route {name} has no upstream")
-    is_secure = upstream.url.startswith("https:")
-    path = path_of(("routes", name, "upstream", "tls")) if upstream.tls else "upstream.tls"
-    tls = open_client_tls(_files(upstream.tls or policy.upstream.tls), path=path) if is_secure else None
-    pool = Pool(
-        Dialler(_rules(policy.upstream, upstream), resolve=resolve),
-        Target.from_url(upstream.url, tls),
-        connect_timeout=upstream.connect_timeout,
-    )
+    pool = open_pool(policy.upstream, upstream, name, resolve=resolve)
     health = Health(name, max_failures=upstream.max_failures, retry_after=upstream.retry_after)
     options = ProxyOptions(
         preserve_host=upstream.preserve_host,
@@ -44,15 +37,37 @@ def open_upstream(policy: Policy, name: str, *, resolve: Resolve = resolve_by_sy
     return UpstreamProxy(pool, health, options)
 
 
+def open_pool(
+    gate: Upstreams, upstream: RouteUpstream, name: str, *, resolve: Resolve = resolve_by_system
+) -> Pool:
+    """Return the connections to the upstream of the route ``name``, which go to checked addresses only.
+
+    Raises :class:`~tunnelgate.errors.ConfigurationError` for files of TLS that cannot be used.
+    """
+    is_secure = upstream.url.startswith("https:")
+    path = path_of(("routes", name, "upstream", "tls")) if upstream.tls else "upstream.tls"
+    tls = open_client_tls(_files(upstream.tls or gate.tls), path=path) if is_secure else None
+    return Pool(
+        Dialler(upstream_rules(gate, upstream), resolve=resolve),
+        Target.from_url(upstream.url, tls),
+        connect_timeout=upstream.connect_timeout,
+    )
+
+
 def open_fetch(policy: Policy, *, resolve: Resolve = resolve_by_system) -> GuardedFetch:
     """Return how the issuers of ``policy`` are asked; ``resolve`` looks names up."""
+    return GuardedFetch(Dialler(issuer_rules(policy), resolve=resolve), system_tls())
+
+
+def issuer_rules(policy: Policy) -> AddressRules:
+    """Return where issuers may be asked."""
     allowed = None if policy.oauth is None else policy.oauth.allowed_ips
     # Of the words, only the one of a network's translator is about where the internet is.
-    rules = AddressRules(allowed, wrapped=policy.upstream.allow_wrapped, setting="oauth.allowed_ips")
-    return GuardedFetch(Dialler(rules, resolve=resolve), system_tls())
+    return AddressRules(allowed, wrapped=policy.upstream.allow_wrapped, setting="oauth.allowed_ips")
 
 
-def _rules(gate: Upstreams, route: RouteUpstream) -> AddressRules:
+def upstream_rules(gate: Upstreams, route: RouteUpstream) -> AddressRules:
+    """Return where the connections to one upstream may go."""
     return AddressRules(
         EVERY_ADDRESS if gate.disable_ip_validation else gate.allowed_ips,
         within=route.allowed_ips,

@@ -116,7 +116,7 @@ def read_issuers(oauth: object, *, fetch: Fetch | None = None) -> tuple[Mapping[
     That is `fetch`, or a client of our own that asks where `oauth.allowed_ips` lets it.
     Raises `OptionsError` with every fault there is.
     """
-    across = faults_across({"oauth": oauth})
+    across = [fault for fault in faults_across({"oauth": oauth}) if fault.path.startswith("oauth")]
     try:
         section = OAuth.model_validate(oauth)
         if across:

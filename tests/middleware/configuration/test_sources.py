@@ -8,7 +8,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tunnelgate import ConfigurationError, Policy
-from tunnelgate.configuration.sources import RESERVED, beside, in_full, read_environment, read_yaml
+from tunnelgate.configuration.sources import (
+    RESERVED,
+    beside,
+    files_of,
+    in_full,
+    read_environment,
+    read_yaml,
+)
 
 
 @pytest.fixture
@@ -560,3 +567,51 @@ def test_a_variable_that_is_no_setting_is_named(environment: dict[str, str], fau
         over(environment)
 
     assert [str(fault) for fault in caught.value.faults] == faults
+
+
+# The files that a configuration names
+
+
+def test_every_file_that_is_read_is_named_once_and_the_one_for_records_is_not(tmp_path: Path) -> None:
+    secret = {"client_id": "gate", "client_secret_file": "secret"}
+    data: dict[str, Any] = {
+        "audit": {"file": "audit.jsonl"},
+        "clients": {"allowed_ips": ["127.0.0.1"]},
+        "tls": {"cert_file": "server.pem", "key_file": Path("server.key"), "client_ca_file": "ca.pem"},
+        "upstream": {"tls": {"ca_file": "ca.pem"}},
+        "sealing_keys": ["a.key", "b.key"],
+        "oauth": {"issuers": [{"issuer": "https://login.example.com", "jwks_file": "jwks.json"}]},
+        "routes": {
+            "docs.example.com": {"mount": "a:b", "tools": ["a"], "credentials": {"bearer_file": "token"}},
+            "wiki.example.com": {
+                "upstream": {"url": "https://wiki.internal:9000", "tls": {"ca_file": "wiki.pem"}},
+                "tools": ["a"],
+                "credentials": {
+                    "client_credentials": {**secret, "token_endpoint": "https://login.example.com/token"}
+                },
+            },
+        },
+    }
+    expected = {
+        *("jwks.json", "token", "secret", "wiki.pem", "ca.pem", "a.key", "b.key", "server.pem", "server.key"),
+    }
+
+    named = files_of(data)
+
+    assert set(named) == expected
+    assert len(named) == len(expected)
+    assert set(files_of(Policy.from_mapping(data))) == expected
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        pytest.param({}, id="nothing"),
+        pytest.param({"tls": None, "oauth": [], "routes": "text", "sealing_keys": 3}, id="the wrong shapes"),
+        pytest.param({"routes": {"a": "http://10.0.0.1:80", "b": None}}, id="a route in short"),
+        pytest.param({"sealing_keys": [1, None], "oauth": {"issuers": "text"}}, id="the wrong values"),
+        pytest.param(None, id="no mapping"),
+    ],
+)
+def test_what_names_no_file_names_none(data: object) -> None:
+    assert files_of(data) == ()

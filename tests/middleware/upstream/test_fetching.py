@@ -25,7 +25,7 @@ from tunnelgate.upstream.addresses import AddressRules
 from tunnelgate.upstream.dialling import Dialler
 from tunnelgate.upstream.fetching import MAX_DOCUMENT, GuardedFetch
 from tunnelgate.upstream.tls import ClientTlsFiles, open_client_tls
-from tunnelgate_app.server import TlsFiles, open_tls
+from tunnelgate_app.listening.tls_files import TlsFiles, open_tls
 
 LIMIT = 10  # seconds that anything here may take
 ENCODED = "^an encoded document, which was not asked for$"

@@ -1,0 +1,1 @@
+"""From what came back to findings: pure functions, one module for each layer."""

@@ -1,0 +1,1 @@
+"""The layers: each tries what there is to try, and returns its findings."""

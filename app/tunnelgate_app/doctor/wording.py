@@ -1,0 +1,37 @@
+"""What of foreign texts is shown: one line of bounded length, without what a terminal obeys or secrets."""
+
+import unicodedata
+from collections.abc import Iterable
+
+MAX_SHOWN = 600  # characters of one text
+_LEFT_OUT = "(left out)"
+_MIN_SECRET = 4  # characters; what is shorter stands in every text by chance
+# Control characters, those that change the direction of a text, halves of a pair, and unassigned ones.
+_NOT_SHOWN = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
+
+
+class Wording:
+    """Makes texts fit to be shown."""
+
+    def __init__(self) -> None:
+        self._secrets: set[str] = set()
+
+    def leave_out(self, secret: str) -> None:
+        """Show ``secret`` in no text from now on."""
+        if len(secret) >= _MIN_SECRET:
+            self._secrets.add(secret)
+
+    def clean(self, text: str, most: int = MAX_SHOWN) -> str:
+        """Return ``text`` on one line, without secrets and what is no plain character."""
+        for secret in sorted(self._secrets, key=len, reverse=True):
+            text = text.replace(secret, _LEFT_OUT)
+        shown = "".join(" " if unicodedata.category(each) in _NOT_SHOWN else each for each in text)
+        shown = " ".join(shown.split())
+        return shown if len(shown) <= most else f"{shown[: most - 1]}…"
+
+
+def listed(names: Iterable[str], most: int = 12) -> str:
+    """Return ``names`` as a list in a sentence, cut where there are very many."""
+    named = list(names)
+    rest = f" and {len(named) - most} more" if len(named) > most else ""
+    return ", ".join(named[:most]) + rest

@@ -1,0 +1,106 @@
+"""What a gate's listener takes up of a new configuration, and what it cannot."""
+
+import logging
+import ssl
+from collections.abc import Callable, Iterable
+from datetime import datetime
+from pathlib import Path
+from typing import Protocol
+
+from tunnelgate import ConfigurationError, ConfigurationFault, Policy
+from tunnelgate.configuration.sources import files_of
+from tunnelgate_app.certificates.expiry import expiry_warnings
+from tunnelgate_app.gateway import Gateway
+from tunnelgate_app.listening.contexts import ListenerTls
+from tunnelgate_app.reloading.changes import content_of
+from tunnelgate_app.reloading.fixed import fixed_faults
+from tunnelgate_app.serving import listener_faults, listener_tls
+
+logger = logging.getLogger("tunnelgate")
+
+
+class Listener(Protocol):
+    """What a gate listens with, as far as a policy says anything about it."""
+
+    def open(self, policy: Policy) -> Callable[[], None]:
+        """Return what puts ``policy`` to use; may be called in a thread.
+
+        Raises :class:`~tunnelgate.ConfigurationError` with everything that is in the way.
+        """
+        ...
+
+    def warnings(self, now: datetime) -> Iterable[str]:
+        """Return what is to be said of the listener's certificates at ``now``."""
+        ...
+
+
+class OwnListener:
+    """The listener of this process, which shows ``tls``; what it began with is the policy of ``gateway``."""
+
+    def __init__(self, gateway: Gateway, tls: ListenerTls | None) -> None:
+        self._policy = gateway.policy
+        self._tls = tls
+        # From before the files were opened: what was written since is then seen as a change.
+        self._contents = {file: gateway.contents[file] for file in _files(gateway.policy)}
+
+    def open(self, policy: Policy) -> Callable[[], None]:
+        """Return what puts ``policy`` to use.
+
+        Raises :class:`~tunnelgate.ConfigurationError` with every setting that cannot change while the
+        gate runs, and every file that cannot be used.
+        """
+        faults = [*fixed_faults(self._policy, policy), *listener_faults(policy)]
+        contents = {file: content_of(file) for file in _files(policy)}
+        context: ssl.SSLContext | None = None
+        try:
+            if contents != self._contents or policy.tls != self._policy.tls:
+                context = listener_tls(policy)
+        except ConfigurationError as error:
+            faults += error.faults
+        if faults:
+            raise ConfigurationError("gateway", faults)
+
+        def use() -> None:
+            self._policy, self._contents = policy, contents
+            if self._tls is not None and context is not None:
+                self._tls.replace(context)
+                logger.info("new connections are shown the certificate that is in tls.cert_file now")
+
+        return use
+
+    def warnings(self, now: datetime) -> Iterable[str]:
+        """Return what is to be said of the listener's certificates at ``now``."""
+        tls = self._policy.tls
+        for file in () if tls is None else (tls.cert_file, tls.client_ca_file):
+            if file is not None:
+                yield from _warnings(str(file), now)
+
+
+class ForeignListener:
+    """The listener of another server, to which a policy has nothing to say."""
+
+    def open(self, policy: Policy) -> Callable[[], None]:
+        """Return what puts ``policy`` to use; raises :class:`~tunnelgate.ConfigurationError` for TLS."""
+        if policy.tls is not None:
+            sentence = "is for `tunnelgate serve`; this server has its own options, such as --ssl-certfile"
+            raise ConfigurationError("gateway", [ConfigurationFault("tls", "", sentence)])
+        return _nothing
+
+    def warnings(self, now: datetime) -> Iterable[str]:
+        """Return nothing: its certificates are not ours."""
+        return ()
+
+
+def _files(policy: Policy) -> tuple[str, ...]:
+    return files_of({"tls": policy.tls})
+
+
+def _warnings(file: str, now: datetime) -> Iterable[str]:
+    try:
+        return expiry_warnings(Path(file).read_bytes(), file, now)
+    except OSError as error:
+        return [f"{file} cannot be read: {error.strerror}"]
+
+
+def _nothing() -> None:
+    pass

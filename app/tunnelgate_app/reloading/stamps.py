@@ -1,0 +1,23 @@
+"""Stamps: how a file looks from outside, so that nobody has to read it to see that it has changed."""
+
+import os
+from collections.abc import Iterable, Mapping
+
+Stamp = tuple[int, ...] | None
+Stamps = Mapping[str, Stamp]
+
+
+def stamps_of(paths: Iterable[str]) -> dict[str, Stamp]:
+    """Return the stamp of each file, where symbolic links lead; ``None`` for one that is not there.
+
+    It holds device, inode, size, and when the content and the permissions were last changed.
+    """
+    return {path: _stamp(path) for path in paths}
+
+
+def _stamp(path: str) -> Stamp:
+    try:
+        found = os.stat(path)  # noqa: PTH116 - half the time, several times a second
+    except (OSError, ValueError):
+        return None
+    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
