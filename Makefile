@@ -4,9 +4,10 @@ SECONDS ?= 60
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 LOCK := uv pip compile --quiet --universal --generate-hashes --no-header --python-version 3.11
+IMAGE := $(LOCK) --constraint requirements.lock
 
 .DEFAULT_GOAL := help
-.PHONY: help demo probe test coverage check conformance clients issuers browser network postgres fuzz format lock clean
+.PHONY: help demo probe test coverage check conformance clients issuers browser network connector postgres deploy fuzz format lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' Makefile
@@ -44,8 +45,14 @@ browser: $(INSTALLED) ## let a real browser log in at the development issuer (ne
 network: $(INSTALLED) ## put a real nginx and real source addresses in front of the gate (needs Debian's nginx-light, and root)
 	@scripts/network
 
+connector: $(INSTALLED) ## let a real cloudflared carry the octets of a tunnel to the gate (CLOUDFLARED=its path)
+	@scripts/connector
+
 postgres: $(INSTALLED) ## test the sample servers on a real PostgreSQL (needs Debian's postgresql)
 	@scripts/postgres
+
+deploy: $(INSTALLED) ## check the deployments with the tools that will read them (needs Debian's systemd, and root)
+	@scripts/deploy
 
 fuzz: $(INSTALLED) ## feed each parser random bytes (SECONDS=60)
 	@scripts/fuzz --seconds $(SECONDS)
@@ -56,6 +63,9 @@ format: $(INSTALLED) ## put the sources into the agreed form
 
 lock: ## resolve the dependencies anew (needs uv)
 	$(LOCK) --all-extras --group dev --output-file requirements.lock pyproject.toml
+	$(IMAGE) --extra gateway --extra admin --extra kubernetes --output-file deploy/docker/gate.lock pyproject.toml
+	$(IMAGE) --extra gateway --extra servers --extra postgres --extra kubernetes --output-file deploy/docker/servers.lock pyproject.toml
+	echo hatchling | $(IMAGE) --output-file deploy/docker/build.lock -
 	$(LOCK) --extra gateway --output-file tests/clients/requirements-1x.lock pyproject.toml tests/clients/requirements-1x.in
 
 clean: ## remove what was installed and built
