@@ -90,6 +90,20 @@ def faults_of_server_certificate(
     ]
 
 
+def faults_for_clients(chain_pem: bytes, hostnames: Sequence[str]) -> list[Fault]:
+    """Return what keeps clients from taking ``chain_pem`` for ``hostnames``, whoever its CA is."""
+    try:
+        server, *_ = read_certificates(chain_pem)
+    except UnreadableError:
+        return []  # which is said where the file is opened
+    return [
+        *_faults_of_identifier(server, ()),
+        *_faults_of_names(server, hostnames),
+        *_faults_of_purpose(server),
+        *faults_of_strength(server),
+    ]
+
+
 def _faults_of_content(pem: bytes) -> Iterator[Fault]:
     if len(pem) > _MAX_AUTHORITY_OCTETS:
         sentence = f"It has {len(pem)} octets, and 8 kB is the most. Leave the certificate alone in it."
@@ -131,7 +145,6 @@ def _faults_of_self_signature(authority: CertificateFacts) -> Iterator[Fault]:
 def _faults_of_issuer(server: CertificateFacts, known: Sequence[CertificateFacts]) -> Iterator[Fault]:
     named = [each for each in known if each.subject == server.issuer]
     signers = [each for each in named if is_signed_by(server, each)]
-    identifier = server.authority_key_identifier
     if not named:
         sentence = (
             f"It was signed by {server.issuer or 'a CA without a name'}, which is none of the CAs here; "
@@ -144,6 +157,11 @@ def _faults_of_issuer(server: CertificateFacts, known: Sequence[CertificateFacts
             "Sign it with this one: tunnelgate certs renew"
         )
         yield Fault(FaultName.SIGNATURE_WRONG, sentence)
+    yield from _faults_of_identifier(server, signers)
+
+
+def _faults_of_identifier(server: CertificateFacts, signers: Sequence[CertificateFacts]) -> Iterator[Fault]:
+    identifier = server.authority_key_identifier
     if identifier is None:
         sentence = "It has no AuthorityKeyIdentifier. Sign it with authorityKeyIdentifier=keyid:always."
         yield Fault(FaultName.AUTHORITY_KEY_IDENTIFIER_MISSING, sentence)

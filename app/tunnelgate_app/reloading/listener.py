@@ -2,7 +2,7 @@
 
 import logging
 import ssl
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Protocol
@@ -10,6 +10,7 @@ from typing import Protocol
 from tunnelgate import ConfigurationError, ConfigurationFault, Policy
 from tunnelgate.configuration.sources import files_of
 from tunnelgate_app.certificates.expiry import expiry_warnings
+from tunnelgate_app.certificates.rules import faults_for_clients
 from tunnelgate_app.gateway import Gateway
 from tunnelgate_app.listening.contexts import ListenerTls
 from tunnelgate_app.reloading.changes import content_of
@@ -71,9 +72,12 @@ class OwnListener:
     def warnings(self, now: datetime) -> Iterable[str]:
         """Return what is to be said of the listener's certificates at ``now``."""
         tls = self._policy.tls
-        for file in () if tls is None else (tls.cert_file, tls.client_ca_file):
-            if file is not None:
-                yield from _warnings(str(file), now)
+        if tls is None:
+            return
+        names = [name for route in self._policy.routes for name in self._policy.hostnames(route)]
+        yield from _warnings(str(tls.cert_file), now, names)
+        if tls.client_ca_file is not None:
+            yield from _warnings(str(tls.client_ca_file), now)
 
 
 class ForeignListener:
@@ -95,11 +99,15 @@ def _files(policy: Policy) -> tuple[str, ...]:
     return files_of({"tls": policy.tls})
 
 
-def _warnings(file: str, now: datetime) -> Iterable[str]:
+def _warnings(file: str, now: datetime, names: Sequence[str] | None = None) -> Iterator[str]:
     try:
-        return expiry_warnings(Path(file).read_bytes(), file, now)
+        content = Path(file).read_bytes()
     except OSError as error:
-        return [f"{file} cannot be read: {error.strerror}"]
+        yield f"{file} cannot be read: {error.strerror}"
+        return
+    yield from expiry_warnings(content, file, now)
+    for fault in () if names is None else faults_for_clients(content, names):
+        yield f"{file}: clients will not take it ({fault.name}). {fault.sentence}"
 
 
 def _nothing() -> None:

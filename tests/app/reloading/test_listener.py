@@ -109,6 +109,29 @@ def test_what_is_to_be_said_of_certificates_names_their_files(site: Site) -> Non
     assert said[-1] == f"{site.folder / 'ca.pem'} cannot be read: No such file or directory"
 
 
+def test_a_certificate_that_clients_will_not_take_is_told_in_time(site: Site) -> None:
+    routes = {
+        name: {"upstream": "http://10.0.0.1:9000", "tools": ["a"]} for name in (HOST, "wiki.example.com")
+    }
+    listener = OwnListener(create_gateway(site.policy(routes=routes), audit=Records()), site.tls)
+
+    (said,) = listener.warnings(datetime.now(UTC))
+
+    assert said == (
+        f"{site.files[0]}: clients will not take it (name-not-covered). It is not for wiki.example.com, "
+        f"only for {HOST}, where * is one label. Add the name: tunnelgate certs init --host wiki.example.com"
+    )
+
+
+def test_of_a_certificate_that_cannot_be_read_only_that_is_told(site: Site) -> None:
+    site.files[0].write_text("no certificate")
+
+    said = [*site.listener.warnings(datetime.now(UTC))]
+
+    assert [line for line in said if "clients will not" in line] == []
+    assert said
+
+
 def test_without_tls_there_is_nothing_to_say_and_nothing_to_show(site: Site) -> None:
     without = {"routes": {HOST: {"upstream": "http://10.0.0.1:9000", "tools": ["a"]}}}
     policy = site.policy(tls=False, **without)
