@@ -286,7 +286,7 @@ def test_every_exception_has_one_root_and_says_what_it_is() -> None:
 
     assert broken == [Reason.KEYS_UNAVAILABLE, Reason.AUDIT_UNAVAILABLE]
     assert isinstance(caught.value, ConfigurationError)
-    assert list(faults_of(caught.value)) == ["clients", "routes"]
+    assert list(faults_of(caught.value)) == ["routes", "clients"]
 
 
 def test_keys_and_sinks_are_whatever_has_their_methods() -> None:

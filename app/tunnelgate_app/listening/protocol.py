@@ -64,6 +64,7 @@ class Arrival(asyncio.Protocol):
     _upgrade: UpgradeReader
     _stream: Stream
     _farewell: Farewell | None = None
+    _next: asyncio.Handle | None = None  # the handshake goes on then
 
     def __init__(self, arrivals: Arrivals) -> None:
         self._loop = asyncio.get_running_loop()
@@ -154,12 +155,11 @@ class Arrival(asyncio.Protocol):
             self._leave()
         elif self._stream.has_more:
             self._beneath.pause_reading()
-            self._loop.call_soon(self._go_on)  # after the turns of others
+            self._next = self._loop.call_soon(self._go_on)  # after the turns of others
 
     def _go_on(self) -> None:
-        if self._is_waiting:
-            self._beneath.resume_reading()
-            self._shake_hands()
+        self._beneath.resume_reading()
+        self._shake_hands()
 
     def _send(self) -> None:
         ciphertext = self._stream.take()
@@ -180,6 +180,8 @@ class Arrival(asyncio.Protocol):
     def _finish(self) -> None:
         self._is_waiting = False
         self._deadline.cancel()
+        if self._next is not None:
+            self._next.cancel()
 
     def _say(self, why: str, level: int = logging.WARNING) -> None:
         logger.log(level, "%s failed: %s (from %s)", self._awaited, why, peer_of(self._beneath))

@@ -219,7 +219,7 @@ class SecureTransport(asyncio.Transport, asyncio.Protocol):
         if self._stream.has_more or self._stream.is_over:
             if self._next is None:
                 self._next = self._loop.call_soon(self._read_next)  # after the turns of others
-        elif self._is_held:
+        else:
             self._is_held = False
             self._beneath.resume_reading()
 

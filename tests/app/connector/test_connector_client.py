@@ -72,7 +72,10 @@ async def test_requests_go_to_the_gate_for_the_host_of_their_url(
 
 
 @pytest.mark.parametrize("transport", CARRYING)
-async def test_a_gate_may_listen_on_a_unix_socket(tmp_path: Path, ca: Path, transport: Carrying) -> None:
+async def test_a_gate_may_listen_on_a_unix_socket(
+    tmp_path: Path, ca: Path, transport: Carrying, caplog: pytest.LogCaptureFixture
+) -> None:
+    other = Authority("another authority").write(tmp_path, "other")
     spy = Spy()
     server = Server(spy, tls=None if transport == "http" else opened(tmp_path), shutdown_timeout=5)
     path = tmp_path / "gate.sock"
@@ -83,11 +86,20 @@ async def test_a_gate_may_listen_on_a_unix_socket(tmp_path: Path, ca: Path, tran
             client = tunnel_client(f"unix:{path}", authorities=ca, transport=transport, timeout=LIMIT)
             async with client:
                 answer = await client.get(URL)
+            if transport != "http":
+                async with tunnel_client(
+                    f"unix:{path}", authorities=other, transport=transport, timeout=LIMIT
+                ) as stranger:
+                    with pytest.raises(httpx2.ConnectError):
+                        await stranger.get(URL)
         finally:
             server.should_exit = True
             await anyio.to_thread.run_sync(thread.join)
 
     assert answer.status_code == 200
+    said = [each.getMessage() for each in caplog.records if each.levelname == "WARNING"]
+    assert all(each.endswith(" (from a Unix socket)") for each in said)
+    assert len(said) == (transport != "http")
 
 
 async def test_a_client_may_be_closed_without_having_been_begun(ca: Path) -> None:
@@ -294,7 +306,7 @@ async def test_an_address_that_takes_no_connection_is_a_sentence(ca: Path) -> No
 
 @asynccontextmanager
 async def shaken(folder: Path, ca: Path) -> AsyncGenerator[tuple[socket.socket, Any]]:
-    """Give the gate's end of a connection, which is not TLS any more, and the client's."""
+    """Give the gate's end of a connection on which it has said hello, without its TLS, and the client's."""
     context = open_tls(TlsFiles(*AUTHORITY.issue_for_server(NAME).write(folder, "server")))
     ends: list[socket.socket] = []
 
@@ -308,6 +320,8 @@ async def shaken(folder: Path, ca: Path) -> AsyncGenerator[tuple[socket.socket, 
         while not stream.shake_hands():
             connection.sendall(stream.take())
             stream.feed(connection.recv(65536))
+        stream.write(b"hello")
+        connection.sendall(stream.take())
 
     with socket.create_server(("127.0.0.1", 0)) as listener:
         backend = TunnelBackend(GateAddress("127.0.0.1", listener.getsockname()[1]), "tunnel")
@@ -315,6 +329,10 @@ async def shaken(folder: Path, ca: Path) -> AsyncGenerator[tuple[socket.socket, 
         begun = await backend.connect_tcp(NAME, 443, LIMIT)
         stream = await begun.start_tls(client_tls(ca), NAME, LIMIT)
         await taking
+        said = b""
+        while len(said) < len(b"hello"):
+            said += await stream.read(2, LIMIT)
+        assert said == b"hello"
         with ends[0]:
             yield ends[0], stream
 

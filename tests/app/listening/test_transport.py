@@ -340,6 +340,39 @@ def test_who_pauses_after_each_part_gets_one_part_each_time(listening: Listening
     assert len(parts) > 10
 
 
+def test_who_pauses_between_two_parts_gets_nothing_more_until_it_goes_on(listening: Listening) -> None:
+    async def test(listener: Listener) -> None:
+        above = listener.above
+        is_paused = asyncio.Event()
+
+        def pause() -> None:
+            above.transport.pause_reading()
+            is_paused.set()
+
+        def pause_soon(_: bytes) -> None:
+            above.on_data = lambda _: None
+            asyncio.get_running_loop().call_soon(pause)
+
+        above.on_data = pause_soon
+        async with listener.tunnel() as tunnel:
+
+            def send() -> None:
+                for _ in range(1000):
+                    tunnel.tls.write(b"x")
+                tunnel.flush()
+
+            await asyncio.to_thread(send)
+            await is_paused.wait()
+            count = len(above.received)
+            for _ in range(5):
+                await asyncio.sleep(0)
+            assert len(above.received) == count < 1000
+            above.transport.resume_reading()
+            await above.until(lambda: len(above.received) == 1000)
+
+    listening(test)
+
+
 def test_very_many_records_are_passed_on_in_turns_with_others(listening: Listening) -> None:
     async def test(listener: Listener) -> None:
         above = listener.above
