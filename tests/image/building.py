@@ -15,7 +15,8 @@ from pathlib import Path
 from tests.deploy.dockerfile import ROOT, Instruction, Stage
 
 PROGRAMS = Path(sys.base_prefix) / "bin"
-BASE_PATH = f"{PROGRAMS}:/usr/local/bin:/usr/bin:/bin"
+PYTHON = "/usr/local/base"  # where the base image's Python is: called python, with pip, and its own to fill
+BASE_PATH = f"{PYTHON}/bin:/usr/local/bin:/usr/bin:/bin"
 _LIMIT = 600
 
 
@@ -65,6 +66,8 @@ class Builder:
             for folder in (PROGRAMS, *PROGRAMS.parents):
                 if folder != Path("/"):
                     layers.inside(str(folder)).chmod(0o755)  # a base image's Python is there for everybody
+            program = PROGRAMS / f"python{sys.version_info.major}.{sys.version_info.minor}"
+            call("chroot", layers.root, program, "-m", "venv", PYTHON)
             self._built[""] = layers
         return self._built[""]
 

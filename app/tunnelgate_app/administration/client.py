@@ -6,6 +6,7 @@ from types import TracebackType
 from typing import Self, TypeVar
 
 import anthropic
+import httpx2
 from anthropic.lib.credentials import (
     AccessTokenProvider,
     IdentityTokenFile,
@@ -15,7 +16,7 @@ from anthropic.lib.credentials import (
 from tunnelgate_app.administration.api_url import check_api_url
 from tunnelgate_app.administration.credentials import Federation, StaticToken
 from tunnelgate_app.administration.errors import AdministrationError
-from tunnelgate_app.administration.failures import Step, sentence, with_doubt
+from tunnelgate_app.administration.failures import Step, is_once, sentence, with_doubt
 from tunnelgate_app.administration.reading import (
     read_certificate,
     read_issued_token,
@@ -55,7 +56,7 @@ class TunnelsClient:
             timeout=timeout,
             max_retries=_RETRIES,
             default_headers={} if workspace_id is None else {"anthropic-workspace-id": workspace_id},
-            http_client=anthropic.DefaultHttpxClient(follow_redirects=False),
+            http_client=_http_client(url),
         )
         self._tunnels = self._sdk.beta.tunnels.with_raw_response
         self._tunnels_once = self._sdk.with_options(max_retries=0).beta.tunnels.with_raw_response
@@ -148,10 +149,23 @@ class TunnelsClient:
             yield
         except AdministrationError as error:
             raise AdministrationError(with_doubt(step, str(error))) from None
+        except KeyboardInterrupt:
+            if not is_once(step):
+                raise
+            raise AdministrationError(with_doubt(step, "it was interrupted")) from None
         except anthropic.AnthropicError as error:
             failure = failure_of(step, error, federated=self._federated)
             # Not chained: the SDK's errors hold requests, whose headers hold the token.
             raise AdministrationError(sentence(failure, self._secrets)) from None
+
+
+def _http_client(url: str) -> httpx2.Client:
+    if url.lower().startswith("https:"):
+        return anthropic.DefaultHttpxClient(follow_redirects=False)
+    # What goes in the clear stays on this machine, and goes to no proxy of the environment.
+    return anthropic.DefaultHttpxClient(
+        follow_redirects=False, trust_env=False, transport=httpx2.HTTPTransport()
+    )
 
 
 def _provider(federation: Federation) -> AccessTokenProvider:

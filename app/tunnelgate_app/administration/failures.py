@@ -70,6 +70,11 @@ def sentence(failure: Failure, secrets: tuple[str, ...] = ()) -> str:
     return f"{happened}: {advice}" + (f" ({'; '.join(details)})" if details else "")
 
 
+def is_once(step: Step) -> bool:
+    """Return whether ``step`` done twice is not the same as once."""
+    return step in _ONCE
+
+
 def with_doubt(step: Step, told: str) -> str:
     """Return ``told``, and what to do where ``step`` may have been done all the same."""
     if step not in _ONCE:

@@ -1,13 +1,16 @@
 """What an MCP server says when it is asked. All of it is the server's own claim."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any, Literal
 
 from tunnelgate_app.errors import CommandError
 
 Era = Literal["legacy", "modern"]
+
+_LEFT_OUT = "(left out)"
+_MIN_SECRET = 4  # characters; what is shorter stands in every text by chance
 
 
 class Failure(StrEnum):
@@ -97,10 +100,42 @@ class Called:
     structured: Any = None
 
 
-def printable(text: str, longest: int) -> str:
+def printable(text: str, longest: int, secret: str | None = None) -> str:
     """Return what a server said as one line that changes nothing of the terminal or file that it stands in.
 
-    Control characters, line ends and those that turn the direction of text become spaces.
+    Control characters, line ends and those that turn the direction of text become spaces. ``secret``, which
+    the server may repeat, is left out, and before anything is cut.
     """
-    line = " ".join("".join(each if each.isprintable() else " " for each in text).split())
+    said = _without(text, secret)
+    line = " ".join("".join(each if each.isprintable() else " " for each in said).split())
     return line if len(line) <= longest else f"{line[: longest - 1].rstrip()}…"
+
+
+def without(listing: Listing, secret: str | None) -> Listing:
+    """Return ``listing`` without ``secret``, which the server was told and may repeat."""
+    server = listing.server
+    return Listing(
+        replace(
+            server,
+            protocol_version=_without(server.protocol_version, secret),
+            name=_if_any(server.name, secret),
+            version=_if_any(server.version, secret),
+        ),
+        tuple(
+            replace(
+                each,
+                name=_without(each.name, secret),
+                title=_if_any(each.title, secret),
+                description=_if_any(each.description, secret),
+            )
+            for each in listing.tools
+        ),
+    )
+
+
+def _without(text: str, secret: str | None) -> str:
+    return text if secret is None or len(secret) < _MIN_SECRET else text.replace(secret, _LEFT_OUT)
+
+
+def _if_any(text: str | None, secret: str | None) -> str | None:
+    return None if text is None else _without(text, secret)

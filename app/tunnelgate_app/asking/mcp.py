@@ -26,6 +26,7 @@ from tunnelgate_app.asking.answers import (
     Server,
     Tool,
     printable,
+    without,
 )
 from tunnelgate_app.asking.watching import WatchedTransport
 
@@ -51,7 +52,8 @@ async def list_tools(
     """
 
     async def ask(client: Client) -> Listing:
-        return Listing(_server(client), tuple(map(_tool, await _all_pages(client, limits))))
+        listing = Listing(_server(client), tuple(map(_tool, await _all_pages(client, limits))))
+        return without(listing, token)
 
     return await _asked(http, url, token, limits, ask)
 
@@ -71,7 +73,13 @@ async def call_tool(
     """
 
     async def ask(client: Client) -> Called:
-        return _called(_server(client), await client.call_tool(name, dict(arguments)))
+        # Not by the client's own way to call: that one runs the patterns of the server's schemas, which
+        # may take for ever and let nothing else run meanwhile.
+        called = protocol.CallToolRequestParams(name=name, arguments=dict(arguments))
+        result = await client.session.send_request(
+            protocol.CallToolRequest(params=called), protocol.CallToolResult
+        )
+        return _called(_server(client), result)
 
     return await _asked(http, url, token, limits, ask)
 
@@ -83,7 +91,7 @@ async def _asked(
     limits: Limits,
     ask: Callable[[Client], Awaitable[T]],
 ) -> T:
-    watched = WatchedTransport(http, limits.octets)
+    watched = WatchedTransport(http, limits.octets, token)
     bearer = {} if token is None else {"authorization": f"Bearer {token}"}
     headers = {**http.headers, "accept-encoding": "identity", **bearer}
     answers: list[T] = []
@@ -104,7 +112,7 @@ async def _asked(
         inner = _innermost(error)
         if isinstance(inner, AskingError):
             raise inner from None
-        raise watched.failure or _failure_of(inner, watched) from error
+        raise watched.failure or _failure_of(inner, watched, token) from error
     return answers[0]
 
 
@@ -162,16 +170,16 @@ def _innermost(error: Exception) -> Exception:
     return error
 
 
-def _failure_of(error: Exception, watched: WatchedTransport) -> AskingError:
+def _failure_of(error: Exception, watched: WatchedTransport, token: str | None) -> AskingError:
     """Return what the client's own error means."""
     status, media_type = watched.status, watched.media_type
-    said = printable(error.message, _LONGEST) if isinstance(error, MCPError) else type(error).__name__
+    said = printable(error.message, _LONGEST, token) if isinstance(error, MCPError) else type(error).__name__
     if status is not None and status >= _HTTP_ERROR:
         kind = Failure.NOT_MCP if status in _NOT_THERE else Failure.REFUSED
         in_json = f": {said}" if media_type == "application/json" else ""
         return AskingError(kind, f"answers {status} where MCP is expected{in_json}", status=status)
     if media_type not in _MEDIA_TYPES:
-        found = printable(media_type, _LONGEST) or "nothing"
+        found = printable(media_type, _LONGEST, token) or "nothing"
         return AskingError(Failure.NOT_MCP, f"answers {found} where MCP is expected", status=status)
     if isinstance(error, MCPError) and error.code != PARSE_ERROR:
         sentence = f"answers with an error of MCP: {said} ({error.code})"

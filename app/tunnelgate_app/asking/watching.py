@@ -23,14 +23,16 @@ class Stopped(httpx2.TransportError):
 class WatchedTransport(httpx2.AsyncBaseTransport):
     """Sends requests with ``http``, and lets at most ``octets`` of answers come.
 
+    ``token`` is what the server is asked with, and is left out of all that it says.
     ``failure`` is what ended the question, if anything did. ``status`` and ``media_type`` are those of
     the last answer to a message.
     """
 
-    def __init__(self, http: httpx2.AsyncClient, octets: int) -> None:
+    def __init__(self, http: httpx2.AsyncClient, octets: int, token: str | None = None) -> None:
         self.failure: AskingError | None = None
         self.status: int | None = None
         self.media_type = ""
+        self.token = token
         self._http = http
         self._left = octets
         self._octets = octets
@@ -42,12 +44,12 @@ class WatchedTransport(httpx2.AsyncBaseTransport):
             answer = await self._http.send(request, stream=True, follow_redirects=False)
         except httpx2.TransportError as error:
             if is_message:
-                self.note(failure_of(error))
+                self.note(failure_of(error, self.token))
             raise
         if is_message:
             self.status = answer.status_code
             self.media_type = answer.headers.get("content-type", "").partition(";")[0].strip().lower()
-        objection = _objection(answer)
+        objection = _objection(answer, self.token)
         if objection is not None:
             await answer.aclose()
             if is_message:
@@ -84,17 +86,20 @@ class _Counted(httpx2.AsyncByteStream):
         except Stopped:
             raise
         except httpx2.TransportError as error:
-            self._watched.note(failure_of(error))
+            self._watched.note(failure_of(error, self._watched.token))
             raise
 
     async def aclose(self) -> None:
         await self._answer.aclose()
 
 
-def failure_of(error: httpx2.TransportError) -> AskingError:
-    """Return why a request has failed, in the words of Anthropic's proxy where it has some."""
+def failure_of(error: httpx2.TransportError, token: str | None = None) -> AskingError:
+    """Return why a request has failed, in the words of Anthropic's proxy where it has some.
+
+    What ``token`` is, is left out.
+    """
     cause = error.__cause__
-    detail = printable(cause.detail if isinstance(cause, UpstreamFailed) else str(error), _LONGEST)
+    detail = printable(cause.detail if isinstance(cause, UpstreamFailed) else str(error), _LONGEST, token)
     if isinstance(cause, UpstreamFailed) and cause.reason is Reason.UPSTREAM_NOT_ALLOWED:
         return AskingError(Failure.NOT_ALLOWED, f"IP validation failed: {detail}")
     if isinstance(error, httpx2.TimeoutException):
@@ -106,16 +111,16 @@ def failure_of(error: httpx2.TransportError) -> AskingError:
     return AskingError(Failure.UNREACHABLE, f"cannot be reached: {detail or type(error).__name__}")
 
 
-def _objection(answer: httpx2.Response) -> AskingError | None:
+def _objection(answer: httpx2.Response, token: str | None) -> AskingError | None:
     """Return why an answer ends the question whatever its body says, if it does."""
     status = answer.status_code
     if status == _UNAUTHORIZED:
         challenge = answer.headers.get("www-authenticate")
-        said = "and does not say which" if challenge is None else f"and says {_quoted(challenge)}"
+        said = "and does not say which" if challenge is None else f"and says {_quoted(challenge, token)}"
         sentence = f"answers 401: it needs a token, {said}"
         return AskingError(Failure.NEEDS_TOKEN, sentence, status=status, challenge=challenge)
     if answer.is_redirect:
-        to = _quoted(answer.headers.get("location", ""))
+        to = _quoted(answer.headers.get("location", ""), token)
         sentence = f"answers {status} and redirects to {to}, which the gate does not follow"
         return AskingError(Failure.REDIRECTED, sentence, status=status)
     if answer.headers.get("content-encoding", "identity").strip().lower() != "identity":
@@ -124,5 +129,5 @@ def _objection(answer: httpx2.Response) -> AskingError | None:
     return None
 
 
-def _quoted(text: str) -> str:
-    return f'"{printable(text, _LONGEST)}"'
+def _quoted(text: str, token: str | None) -> str:
+    return f'"{printable(text, _LONGEST, token)}"'

@@ -31,6 +31,9 @@ class FaultName(StrEnum):
     NAMES_MISSING = "names-missing"
     NAME_NOT_COVERED = "name-not-covered"
     SERVER_AUTH_MISSING = "server-auth-missing"
+    CRITICAL_EXTENSION_UNKNOWN = "critical-extension-unknown"
+    NAME_CONSTRAINTS_EXCLUDE = "name-constraints-exclude"
+    KEY_USAGE_NOT_FOR_SERVERS = "key-usage-not-for-servers"
     KEY_UNREADABLE = "key-unreadable"
     KEY_OF_ANOTHER_CERTIFICATE = "key-of-another-certificate"
 

@@ -32,7 +32,7 @@ def locked(folder: Path, *, make: bool = False) -> Generator[None]:
     """Keep other commands from changing ``folder`` meanwhile; raises :class:`FolderError`."""
     try:
         if make:
-            folder.mkdir(mode=_FOLDER_MODE, parents=True, exist_ok=True)
+            _make(folder)
         descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     except OSError as error:
         raise FolderError(f"{folder} cannot be opened: {error.strerror}") from None
@@ -62,7 +62,8 @@ def write_change(folder: Path, change: Change, owner: Owner | None = None) -> No
     """Carry out ``change``, and give what the gate reads to ``owner``; raises :class:`FolderError`.
 
     Without ``owner`` a file that takes another one's place belongs to whom that one belonged.
-    The keys of CAs are never given away: the gate does not need them.
+    The keys of CAs are never given away, not even to who has put a file in their place beforehand: the
+    gate does not need them.
     """
     written: list[tuple[Path, Path]] = []
     try:
@@ -72,7 +73,7 @@ def write_change(folder: Path, change: Change, owner: Owner | None = None) -> No
             mode = _KEY_MODE if target.suffix == _KEY_SUFFIX else _PUBLIC_MODE
             with _created(beside, mode) as file:
                 written.append((beside, target))
-                _fill(file, content, (owner if name in _SERVED else None) or owner_of(target))
+                _fill(file, content, (owner or owner_of(target)) if name in _SERVED else None)
         for beside, target in written:
             beside.replace(target)
         for name in change.removes:
@@ -85,6 +86,13 @@ def write_change(folder: Path, change: Change, owner: Owner | None = None) -> No
     finally:
         for beside, _ in written:
             beside.unlink(missing_ok=True)
+
+
+def _make(folder: Path) -> None:
+    for each in reversed(folder.parents):  # to which mkdir(parents=True) gives what the umask leaves
+        if not each.exists():
+            each.mkdir(mode=_FOLDER_MODE, exist_ok=True)
+    folder.mkdir(mode=_FOLDER_MODE, exist_ok=True)
 
 
 def _lock(descriptor: int, folder: Path) -> None:

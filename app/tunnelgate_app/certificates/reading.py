@@ -14,7 +14,7 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
-from cryptography.x509.oid import ExtendedKeyUsageOID
+from cryptography.x509.oid import ExtendedKeyUsageOID, ExtensionOID
 
 PrivateKey: TypeAlias = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
 PublicKey: TypeAlias = ec.EllipticCurvePublicKey | rsa.RSAPublicKey
@@ -28,6 +28,18 @@ _NOT_READABLE = (
     x509.InvalidVersion,
     x509.UnsupportedGeneralNameType,
 )
+
+_UNDERSTOOD = frozenset(
+    {
+        ExtensionOID.AUTHORITY_KEY_IDENTIFIER,
+        ExtensionOID.BASIC_CONSTRAINTS,
+        ExtensionOID.EXTENDED_KEY_USAGE,
+        ExtensionOID.KEY_USAGE,
+        ExtensionOID.NAME_CONSTRAINTS,
+        ExtensionOID.SUBJECT_ALTERNATIVE_NAME,
+        ExtensionOID.SUBJECT_KEY_IDENTIFIER,
+    }
+)  # what TLS libraries agree on; anything else that is critical is refused by at least one
 
 _E = TypeVar("_E", bound=x509.ExtensionType)
 _T = TypeVar("_T")
@@ -62,6 +74,8 @@ class CertificateFacts:
     key_identifier: bytes | None
     authority_key_identifier: bytes | None
     is_for_servers: bool | None
+    unknown_critical: tuple[str, ...]
+    constraints: x509.NameConstraints | None
 
     @property
     def key_kind(self) -> str:
@@ -112,6 +126,7 @@ def _read(certificate: x509.Certificate) -> CertificateFacts:
     names = _extension(extensions, x509.SubjectAlternativeName)
     identifier = _extension(extensions, x509.SubjectKeyIdentifier)
     above = _extension(extensions, x509.AuthorityKeyIdentifier)
+    limits = _extension(extensions, x509.NameConstraints)
     purposes = _extension(extensions, x509.ExtendedKeyUsage)
     return CertificateFacts(
         certificate=certificate,
@@ -129,6 +144,10 @@ def _read(certificate: x509.Certificate) -> CertificateFacts:
         key_identifier=None if identifier is None else identifier.value.digest,
         authority_key_identifier=None if above is None else above.value.key_identifier,
         is_for_servers=None if purposes is None else ExtendedKeyUsageOID.SERVER_AUTH in purposes.value,
+        unknown_critical=tuple(
+            each.oid.dotted_string for each in extensions if each.critical and each.oid not in _UNDERSTOOD
+        ),
+        constraints=None if limits is None else limits.value,
     )
 
 

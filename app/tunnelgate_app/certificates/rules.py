@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 
 from tunnelgate_app.certificates.faults import Fault, FaultName
-from tunnelgate_app.certificates.names import covers
+from tunnelgate_app.certificates.names import covers, permits
 from tunnelgate_app.certificates.reading import (
     CertificateFacts,
     UnreadableError,
@@ -21,6 +21,7 @@ from tunnelgate_app.certificates.reading import (
     read_key,
 )
 from tunnelgate_app.certificates.shared_rules import (
+    faults_of_extensions_of_all,
     faults_of_strength,
     faults_of_times,
     has_strong_hash,
@@ -46,6 +47,7 @@ def faults_of_authority(pem: bytes, now: datetime) -> list[Fault]:
     return [
         *faults,
         *_faults_of_extensions(authority),
+        *faults_of_extensions_of_all(authority),
         *faults_of_strength(authority),
         *_faults_of_self_signature(authority),
         *faults_of_times(authority, now),
@@ -83,7 +85,9 @@ def faults_of_server_certificate(
         *faults,
         *_faults_of_issuer(server, known),
         *_faults_of_names(server, hostnames),
-        *_faults_of_purpose(server),
+        *_faults_of_constraints(server, known, hostnames),
+        *_faults_of_key_usage(server),
+        *faults_of_extensions_of_all(server),
         *faults_of_strength(server),
         *faults_of_times(server, now),
         *_faults_of_key(server, key_pem),
@@ -99,7 +103,8 @@ def faults_for_clients(chain_pem: bytes, hostnames: Sequence[str]) -> list[Fault
     return [
         *_faults_of_identifier(server, ()),
         *_faults_of_names(server, hostnames),
-        *_faults_of_purpose(server),
+        *_faults_of_key_usage(server),
+        *faults_of_extensions_of_all(server),
         *faults_of_strength(server),
     ]
 
@@ -189,10 +194,21 @@ def _faults_of_names(server: CertificateFacts, hostnames: Sequence[str]) -> Iter
             yield Fault(FaultName.NAME_NOT_COVERED, sentence)
 
 
-def _faults_of_purpose(server: CertificateFacts) -> Iterator[Fault]:
-    if server.is_for_servers is False:
-        sentence = "Its ExtendedKeyUsage lacks serverAuth. Sign it with extendedKeyUsage=serverAuth."
-        yield Fault(FaultName.SERVER_AUTH_MISSING, sentence)
+def _faults_of_key_usage(server: CertificateFacts) -> Iterator[Fault]:
+    usage = server.key_usage
+    if usage and not (usage.digital_signature or usage.key_encipherment or usage.key_agreement):
+        sentence = "Its KeyUsage is not for a server of TLS. Sign it with keyUsage=critical,digitalSignature."
+        yield Fault(FaultName.KEY_USAGE_NOT_FOR_SERVERS, sentence)
+
+
+def _faults_of_constraints(
+    server: CertificateFacts, known: Sequence[CertificateFacts], hostnames: Sequence[str]
+) -> Iterator[Fault]:
+    signers = [each for each in known if is_signed_by(server, each)]
+    for name in dict.fromkeys([*server.names, *hostnames]):
+        if signers and not any(permits(each.constraints, name) for each in signers):
+            sentence = f"The NameConstraints of its CA do not allow {name}. Sign it with another CA."
+            yield Fault(FaultName.NAME_CONSTRAINTS_EXCLUDE, sentence)
 
 
 def _faults_of_key(server: CertificateFacts, key_pem: bytes | None) -> Iterator[Fault]:

@@ -46,6 +46,17 @@ def faults_of_strength(certificate: CertificateFacts) -> Iterator[Fault]:
         yield Fault(FaultName.SIGNATURE_HASH_NOT_ALLOWED, sentence)
 
 
+def faults_of_extensions_of_all(certificate: CertificateFacts) -> Iterator[Fault]:
+    """Yield what is wrong with extensions that every client has to look at."""
+    if certificate.unknown_critical:
+        named = ", ".join(certificate.unknown_critical)
+        sentence = f"It has critical extensions that TLS clients do not know, {named}. Make it without them."
+        yield Fault(FaultName.CRITICAL_EXTENSION_UNKNOWN, sentence)
+    if certificate.is_for_servers is False:
+        sentence = "Its ExtendedKeyUsage lacks serverAuth. Sign it with extendedKeyUsage=serverAuth."
+        yield Fault(FaultName.SERVER_AUTH_MISSING, sentence)
+
+
 def has_strong_hash(certificate: CertificateFacts) -> bool:
     """Return whether the signature is over a hash that counts; that of a weaker one is not looked at."""
     return certificate.signature_hash in _HASHES

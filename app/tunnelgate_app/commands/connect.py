@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
+from tunnelgate.configuration.fields import listen_address
 from tunnelgate.hosts import read_hostname
 from tunnelgate_app.commands.shared import USED_WRONGLY, say_what_is_wrong
 from tunnelgate_app.connector.address import GateAddress
@@ -66,6 +67,10 @@ def connect(
         backend = TunnelBackend(GateAddress.read(gate), "tunnel")
     except ValueError as error:
         raise typer.BadParameter(f"{host or gate} {error}") from None
+    try:
+        listen_address(listen)
+    except ValueError as error:
+        raise typer.BadParameter(f"{listen} {error}", param_hint="--listen") from None
     bridge = Bridge(backend, _tls(ca), host=name, seconds=_SECONDS, say=typer.echo)
     with open_listener(listen) as listener:
         for sentence in _introduction(listener, gate, name):

@@ -81,7 +81,7 @@ def doctor(  # noqa: PLR0917 - the options of a command have a place each
     It asks as the tunnel does, lists tools, and calls one only with a token: the one that is named, or the
     first that says that it only reads. The exit code is 1 when something is wrong.
 
-    Example: tunnelgate doctor --config tunnelgate.yaml --route docs --token-file token
+    Example: tunnelgate doctor --route docs --token-file token
     """
     if tool is not None and route is None:
         raise typer.BadParameter("--tool needs --route, so that it is clear whose tool it is")

@@ -31,5 +31,10 @@ def say_what_is_wrong(command: Callable[_P, None]) -> Callable[_P, None]:
         except CommandError as error:
             typer.echo(str(error), err=True)
             raise typer.Exit(FOUND_WRONG) from None
+        except BrokenPipeError:  # whoever read it has seen enough
+            raise
+        except OSError as error:
+            typer.echo(f"{error.filename or 'what is printed'}: {error.strerror or error}", err=True)
+            raise typer.Exit(FOUND_WRONG) from None
 
     return wrapped

@@ -66,6 +66,7 @@ Archived = Annotated[bool, typer.Option("--archived", help="With those that are 
 
 _FOLDER = Path("data")
 _MAX_NAME = 255
+_CUSTOM_HEADERS = "ANTHROPIC_CUSTOM_HEADERS"
 
 
 @app.command()
@@ -337,6 +338,7 @@ def archive(
 
 def _client(api_url: str, auth_token_file: Path | None) -> "TunnelsClient":
     credentials = credentials_from(os.environ, auth_token_file)
+    os.environ.pop(_CUSTOM_HEADERS, None)  # the SDK would let it take the place of these credentials
     try:
         from tunnelgate_app.administration.client import TunnelsClient  # noqa: PLC0415 - may be missing
     except ModuleNotFoundError as error:

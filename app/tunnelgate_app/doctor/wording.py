@@ -5,6 +5,7 @@ from collections.abc import Iterable
 
 MAX_SHOWN = 600  # characters of one text
 _LEFT_OUT = "(left out)"
+_CUT = "…"
 _MIN_SECRET = 4  # characters; what is shorter stands in every text by chance
 # Control characters, those that change the direction of a text, halves of a pair, and unassigned ones.
 _NOT_SHOWN = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
@@ -24,10 +25,21 @@ class Wording:
     def clean(self, text: str, most: int = MAX_SHOWN) -> str:
         """Return ``text`` on one line, without secrets and what is no plain character."""
         for secret in sorted(self._secrets, key=len, reverse=True):
-            text = text.replace(secret, _LEFT_OUT)
+            text = _without_beginning(text.replace(secret, _LEFT_OUT), secret)
         shown = "".join(" " if unicodedata.category(each) in _NOT_SHOWN else each for each in text)
         shown = " ".join(shown.split())
         return shown if len(shown) <= most else f"{shown[: most - 1]}…"
+
+
+def _without_beginning(text: str, secret: str) -> str:
+    """Return ``text`` without what is left of ``secret`` where somebody has cut it before."""
+    parts = text.split(_CUT)
+    for index, part in enumerate(parts[:-1]):
+        for length in range(min(len(secret), len(part)), _MIN_SECRET - 1, -1):
+            if part.endswith(secret[:length]):
+                parts[index] = part[:-length] + _LEFT_OUT
+                break
+    return _CUT.join(parts)
 
 
 def listed(names: Iterable[str], most: int = 12) -> str:

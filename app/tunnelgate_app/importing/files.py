@@ -8,6 +8,8 @@ from tempfile import mkstemp
 
 from tunnelgate_app.errors import CommandError
 
+_MODE = 0o644  # at most: whatever the umask, nobody else may change what the gate obeys
+
 
 class FileError(CommandError):
     """A file cannot be read or written; the text says why."""
@@ -56,12 +58,21 @@ def write_whole(path: Path, text: str, *, force: bool) -> None:
     check_is_new(path, force=force)
     try:
         if path.exists():
-            _replace(path, text)
+            _replace(path.resolve(), text)  # what a link leads to, and not the link
         else:
-            with path.open("x", encoding="utf-8") as file:
-                file.write(text)
+            _create(path, text)
     except OSError as error:
         raise FileError(f"{path} cannot be written: {error.strerror}") from None
+
+
+def _create(path: Path, text: str) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, _MODE)
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.write(text)
+    except BaseException:
+        path.unlink(missing_ok=True)
+        raise
 
 
 def _replace(path: Path, text: str) -> None:

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from math import isfinite
 from typing import Final
 
 from tunnelgate_app.doctor.findings import Finding, Findings, Layer
@@ -97,7 +98,9 @@ def _samples(text: str) -> dict[str, float]:
         if match is None or match["labels"]:
             continue
         try:
-            samples[match["name"]] = float(match["value"])
+            value = float(match["value"])
         except ValueError:
             continue
+        if isfinite(value):
+            samples[match["name"]] = value
     return samples

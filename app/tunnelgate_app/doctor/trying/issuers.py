@@ -105,7 +105,7 @@ class IssuerTrial:
             now = (began + self._clock()) / 2
         try:
             said = parsedate_to_datetime(answer.headers.get("date", ""))
-        except ValueError:
+        except (ValueError, OverflowError):  # the latter for a year of twenty digits
             return None
         # A date of HTTP has whole seconds: half of one is what is lost on average.
         return said.replace(tzinfo=said.tzinfo or UTC).timestamp() + 0.5 - now
