@@ -258,7 +258,7 @@ COMMANDS: dict[tuple[str, ...], tuple[str, str]] = {
     ),
     ("doctor",): (
         "Try every layer between a client and the servers behind the gate",
-        "Example: tunnelgate doctor --config tunnelgate.yaml --route docs",
+        "Example: tunnelgate doctor --route docs --token-file token",
     ),
     ("import",): (
         "Write a configuration from a file of Anthropic's proxy.",
