@@ -8,7 +8,6 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from typing import ParamSpec, Protocol, TypeVar
 
 from tunnelgate import AuditSink, ConfigurationError, ConfigurationFault, Policy
@@ -18,12 +17,14 @@ from tunnelgate.upstream.dialling import Resolve, resolve_by_system
 from tunnelgate.upstream.health import HealthReport
 from tunnelgate.upstream.proxy import UpstreamProxy
 from tunnelgate_app.lifespans import LifespanError, Lifespans
+from tunnelgate_app.reloading.aside import run_aside
 from tunnelgate_app.reloading.changes import Changes, compare
 from tunnelgate_app.reloading.generation import Generation, Lasting, Opening
 from tunnelgate_app.reloading.retiring import Retiring
 
 logger = logging.getLogger("tunnelgate")
 
+ASIDE_SECONDS = 30.0  # that files may take to read, and modules to import
 START_SECONDS = 30.0  # that a mounted application may take to start while the gate runs
 _LAST_WORDS = 1.0  # seconds, in which whoever still waits is told that the gate stops
 
@@ -55,8 +56,6 @@ class Gateway:
         self._retiring = Retiring(self._lifespans, lasting.calls)
         self._changing = asyncio.Lock()
         self._companions: list[Companion] = []
-        # Of its own, so that lookups that take their time do not keep a change waiting.
-        self._threads = ThreadPoolExecutor(1, "tunnelgate-reload")
         lasting.calls.judge_by(first.gate)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -100,9 +99,11 @@ class Gateway:
         self._companions.append(companion)
 
     async def aside(self, function: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
-        """Return what ``function`` returns in a thread that is for changes alone."""
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._threads, lambda: function(*args, **kwargs))
+        """Return what ``function`` returns in a thread of its own, so that nothing else keeps it waiting.
+
+        Raises :class:`~tunnelgate_app.reloading.aside.LeftBehindError` where it does not end in time.
+        """
+        return await run_aside(lambda: function(*args, **kwargs), ASIDE_SECONDS)
 
     async def change_to(self, policy: Policy, open_beside: OpenBeside | None = None) -> Changes | None:
         """Let ``policy`` hold from now on, or say why it cannot and leave everything as it was.
@@ -174,7 +175,6 @@ class Gateway:
         for companion in self._companions:
             await companion.stop()
         await self._retiring.stop()
-        self._threads.shutdown(wait=False, cancel_futures=True)
         failures = await self._lifespans.end()
         if failures:
             await send({"type": "lifespan.shutdown.failed", "message": "; ".join(failures)})

@@ -125,5 +125,10 @@ class _Lifespan:
         except Exception as error:  # noqa: BLE001 - see below
             # The protocol's way of saying "unsupported", and the only way of telling it from a failure.
             logger.debug("an application has no lifespan: %r", error)
+        except (KeyboardInterrupt, SystemExit) as error:
+            # The event loop would end with them, and with it all that others are doing.
+            words = f"wants to end the process: {error!r}"
+            for step in ("startup", "shutdown"):
+                self._heard.put_nowait({"type": f"lifespan.{step}.failed", "message": words})
         finally:
             self._heard.put_nowait({"type": "lifespan.unsupported"})

@@ -11,6 +11,8 @@ from tunnelgate import UpstreamFailed
 # They tell of each step of theirs, or that each server behind the gate has started.
 _TALKATIVE = ("alembic", "asyncio", "httpcore2", "httpx2", "mcp.server.streamable_http_manager")
 
+logger = logging.getLogger("tunnelgate")
+
 _LEVELS: Mapping[str, int] = {
     "debug": logging.DEBUG,
     "info": logging.INFO,
@@ -59,9 +61,17 @@ def configure_logs(level: str) -> None:
         )
     )
     logging.basicConfig(handlers=[handler], level=_LEVELS[level], force=True)
+    sys.unraisablehook = _log_unraisable
     leave_out_what_was_told()
     for name in _TALKATIVE:
         logging.getLogger(name).setLevel(logging.WARNING)
+
+
+def _log_unraisable(unraisable: "sys.UnraisableHookArgs", /) -> None:
+    # By itself Python writes several lines that are no records, and whoever connects can make it do so.
+    said = "" if unraisable.exc_value is None else str(unraisable.exc_value)
+    level = logging.DEBUG if isinstance(unraisable.exc_value, UnicodeDecodeError) else logging.ERROR
+    logger.log(level, "an exception that nobody can catch: %s: %s", unraisable.exc_type.__name__, said)
 
 
 def set_level(level: str) -> None:

@@ -31,7 +31,7 @@ def find_factory(route: Route) -> Factory:
         if missing in _EXTRAS:
             raise MountError(f"needs {missing}: pip install 'tunnelgate[{_EXTRAS[missing]}]'") from None
         raise MountError(f"cannot be imported: {error}") from None
-    except (Exception, SystemExit) as error:  # somebody else's module may raise anything
+    except BaseException as error:  # somebody else's module may raise anything
         raise MountError(f"cannot be imported: {_reason(error)}") from error
     factory: Factory | None = getattr(module, function_name, None)
     if factory is None:
@@ -46,7 +46,7 @@ def make_application(factory: Factory, route: Route) -> ASGIApp:
     """
     try:
         app = factory(**route.options)
-    except (Exception, SystemExit) as error:  # somebody else's factory may raise anything
+    except BaseException as error:  # somebody else's factory may raise anything
         raise MountError(f"does not start: {_reason(error)}") from error
     if inspect.iscoroutine(app):
         app.close()

@@ -4,6 +4,7 @@ import asyncio
 import logging
 import os
 import socket
+import ssl
 import time
 from collections.abc import Callable, Mapping
 from types import FrameType
@@ -83,6 +84,7 @@ class Server(uvicorn.Server):
         self._arrivals: Arrivals | None = None
         if tls is not None and carried is not None:
             self._arrivals = Arrivals(tls, carried, self._protocol, handshake_timeout)
+            tls.on_withdrawal(self._part)
         self._on_stop = on_stop
         self._leave = leave
         self._last_resort = LastResort(shutdown_timeout + LAST_SECONDS, leave)
@@ -113,6 +115,12 @@ class Server(uvicorn.Server):
         protocol: Any = self.config.http_protocol_class
         made: asyncio.Protocol = protocol(self.config, self.server_state, self.lifespan.state)
         return made
+
+    def _part(self, context: ssl.SSLContext) -> None:
+        for connection in tuple(self.server_state.connections):
+            tls = connection.transport.get_extra_info("ssl_object")
+            if tls is not None and tls.context is context and tls.getpeercert(binary_form=True):
+                connection.shutdown()  # after the answers that it is giving
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Begin to stop; told so again, end at once."""

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.processes import Running, environment, running
+from tests.support.processes import NOTING_SECONDS, Running, environment, running
 from tests.support.servers import exchange_bytes
 from tunnelgate_servers.hosting import OptionsError
 from tunnelgate_servers.hosting.running import authority, open_listener
@@ -170,7 +170,7 @@ def test_told_to_stop_twice_it_does_not_wait_at_all(tmp_path: Path) -> None:
         program.wait_until_refused()
         still_there = program.running.process.poll()
         program.stop()
-        code = program.end(4)  # one second less than it would wait
+        code = program.end(4 + NOTING_SECONDS)  # one second less than it would wait
 
     assert (still_there, code) == (None, 0)
 

@@ -94,6 +94,7 @@ class Arrival(asyncio.Protocol):
             self._finish()
         if self._farewell is not None:
             self._farewell.end()
+            self._deadline.cancel()
 
     def stop(self) -> None:
         """Cut the connection off."""
@@ -176,6 +177,8 @@ class Arrival(asyncio.Protocol):
         self._finish()
         self._receive = _drop
         self._farewell = Farewell(self._beneath, self._loop)
+        # Nobody above looks here whether anything is taken of what was sent.
+        self._deadline = self._loop.call_later(self._arrivals.seconds, self._beneath.abort)
 
     def _finish(self) -> None:
         self._is_waiting = False

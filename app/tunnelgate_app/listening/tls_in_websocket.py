@@ -30,6 +30,11 @@ class TlsInWebSocket:
         return self._tls.has_more or self._websocket.has_more
 
     @property
+    def owed(self) -> int:
+        """How many octets of TLS :meth:`take` would return in frames."""
+        return self._tls.owed
+
+    @property
     def is_over(self) -> bool:
         """Whether the other end has said, in one way or the other, that nothing comes any more."""
         return self._tls.is_over or (self._websocket.is_over and not self._tls.has_more)

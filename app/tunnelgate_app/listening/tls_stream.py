@@ -10,6 +10,8 @@ from tunnelgate_app.listening.tls_words import why_tls_failed
 
 _RECORD = 16384  # octets of plaintext in a record, at most
 _MAX_RECORDS = 64  # that are read at once
+_POURED = 32768  # octets that OpenSSL gets at once: all messages of TLS itself in them it reads in one go
+_NOTHING = memoryview(b"")
 
 
 class StreamError(Exception):
@@ -22,11 +24,12 @@ class TlsStream:
     Whatever it is told, ``take`` may afterwards have something to send.
     """
 
-    __slots__ = ("_arrived", "_leaving", "_tls", "is_over")
+    __slots__ = ("_arrived", "_leaving", "_tls", "_waiting", "is_over")
 
     def __init__(self, context: ssl.SSLContext, server_name: str | None = None) -> None:
         self._arrived = ssl.MemoryBIO()
         self._leaving = ssl.MemoryBIO()
+        self._waiting = _NOTHING  # to be poured
         is_server = server_name is None
         self._tls = context.wrap_bio(self._arrived, self._leaving, is_server, server_name)
         self.is_over = False  # the other end has said that nothing comes any more
@@ -39,17 +42,25 @@ class TlsStream:
     @property
     def has_more(self) -> bool:
         """Whether something has arrived that was not read yet."""
-        return not self.is_over and (self._arrived.pending > 0 or self._tls.pending() > 0)
+        if self.is_over:
+            return False
+        return bool(self._waiting) or self._arrived.pending > 0 or self._tls.pending() > 0
+
+    @property
+    def owed(self) -> int:
+        """How many octets :meth:`take` would return."""
+        return self._leaving.pending
 
     def feed(self, data: bytes) -> None:
         """Take what has arrived."""
-        self._arrived.write(data)
+        self._waiting = memoryview(bytes(self._waiting) + data if self._waiting else data)
 
     def shake_hands(self) -> bool:
         """Go on with the handshake; return whether it is complete.
 
         Raises :class:`StreamError`, which begins with ``tls handshake failed``.
         """
+        self._pour()
         try:
             self._tls.do_handshake()
         except ssl.SSLWantReadError:
@@ -60,6 +71,7 @@ class TlsStream:
 
     def read(self) -> bytes:
         """Return plaintext that has arrived, some of it where it is a lot; raises :class:`StreamError`."""
+        self._pour()
         parts: list[bytes] = []
         try:
             while len(parts) < _MAX_RECORDS:
@@ -68,7 +80,7 @@ class TlsStream:
                     self.is_over = True
                     break
                 parts.append(part)
-                if not self.has_more:
+                if not self._arrived.pending and not self._tls.pending():
                     break
         except ssl.SSLWantReadError:
             pass  # the rest of a record is still to come
@@ -94,3 +106,8 @@ class TlsStream:
         # What fails is hearing the same from the other end, or there is no connection any more.
         with suppress(ssl.SSLError):
             self._tls.unwrap()
+
+    def _pour(self) -> None:
+        if not self._arrived.pending:
+            self._arrived.write(self._waiting[:_POURED])
+            self._waiting = self._waiting[_POURED:] or _NOTHING  # or all of it would stay in memory

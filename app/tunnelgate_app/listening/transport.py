@@ -14,6 +14,7 @@ logger = logging.getLogger("tunnelgate")
 Octets = bytes | bytearray | memoryview
 
 _GATHERED = 16384  # octets that become records at once
+_MAX_OWED = 65536  # octets of answers to messages of TLS itself, for who takes nothing
 
 
 class Stream(Protocol):
@@ -27,6 +28,9 @@ class Stream(Protocol):
 
     @property
     def is_over(self) -> bool: ...  # noqa: D102
+
+    @property
+    def owed(self) -> int: ...  # noqa: D102
 
     def feed(self, data: bytes) -> None: ...  # noqa: D102
     def shake_hands(self) -> bool: ...  # noqa: D102
@@ -203,6 +207,10 @@ class SecureTransport(asyncio.Transport, asyncio.Protocol):
             return
         if not self._is_full:  # answers to what nobody waits for may wait
             self._send()
+        elif self._stream.owed > _MAX_OWED:
+            self._fail(StreamError("tls failed: the other side asks for new keys and takes none of them"))
+            self.abort()
+            return
         if plaintext:
             self._protocol.data_received(plaintext)
         if self._is_closing or self._is_paused:

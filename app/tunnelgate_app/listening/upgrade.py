@@ -16,7 +16,8 @@ MAX_HEAD = 16 * 1024  # octets
 
 _VERSION = b"13"
 _TLS_RECORD = b"\x16"
-_MAX_TARGET = 80  # characters of a request's target in the log
+_MAX_METHOD = 20  # characters of a request's method in the log
+_MAX_TARGET = 80  # and of its target
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +65,7 @@ def judge_upgrade(request: h11.Request, first: bytes) -> Upgrade | NoUpgrade:
         fields[name] = fields[name] + b"," + value if name in fields else value
     if request.method != b"GET" or not _asks_for_websocket(fields):
         target = request.target[:_MAX_TARGET].decode("ascii")
-        what = f"{request.method.decode('ascii')} {target}"
+        what = f"{request.method[:_MAX_METHOD].decode('ascii')} {target}"
         return _upgrade_required(f"{what} came in the clear, and a WebSocket upgrade is expected")
     if fields.get(b"sec-websocket-version", b"").strip() != _VERSION:
         return _upgrade_required("what came is no WebSocket upgrade of version 13")

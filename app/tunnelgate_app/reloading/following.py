@@ -7,15 +7,17 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
+from pathlib import Path
 
-from tunnelgate import ConfigurationError
+from tunnelgate import ConfigurationError, ConfigurationFault
 from tunnelgate_app.gateway import Gateway
 from tunnelgate_app.listening.contexts import ListenerTls
 from tunnelgate_app.logs import set_level
+from tunnelgate_app.reloading.aside import LeftBehindError
 from tunnelgate_app.reloading.listener import Listener, OwnListener
 from tunnelgate_app.reloading.reading import Reading, read_configuration
 from tunnelgate_app.reloading.settling import Settling
-from tunnelgate_app.reloading.stamps import stamps_of
+from tunnelgate_app.reloading.stamps import Stamps, stamps_of
 
 logger = logging.getLogger("tunnelgate")
 
@@ -51,6 +53,7 @@ class Following:
         self._settling = Settling(reading.stamps)
         self._told = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
+        self._is_stopping = False
         self._refusal = ""
         self._warned_at = 0.0
         if is_told_by_hangup:
@@ -62,9 +65,11 @@ class Following:
         if self._is_told_by_hangup:
             asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self.tell)
         self._task = asyncio.create_task(self._follow())
+        self._task.add_done_callback(self._say_over)
 
     async def stop(self) -> None:
         """Look no more."""
+        self._is_stopping = True
         if self._is_told_by_hangup:
             asyncio.get_running_loop().remove_signal_handler(signal.SIGHUP)
             signal.signal(signal.SIGHUP, signal.SIG_IGN)
@@ -83,7 +88,7 @@ class Following:
             try:
                 stamps = await self._gateway.aside(stamps_of, self._settling.known)
                 if is_told or self._settling.look(stamps):
-                    await self._read_again(is_told=is_told)
+                    await self._read_within(stamps, is_told=is_told)
             except Exception:
                 logger.exception("the configuration could not be reloaded; the one before it still holds")
             if self._clock() - self._warned_at >= _DAY:
@@ -96,6 +101,18 @@ class Following:
         is_told = self._told.is_set()
         self._told.clear()
         return is_told
+
+    async def _read_within(self, stamps: Stamps, *, is_told: bool) -> None:
+        try:
+            await self._read_again(is_told=is_told)
+        except LeftBehindError as error:
+            self._settling.take_up(stamps)  # or each look would leave another thread behind
+            self._refuse(_one_fault(self._path, str(error)), is_told=is_told)
+
+    def _say_over(self, task: asyncio.Task[None]) -> None:
+        if not self._is_stopping:
+            error = None if task.cancelled() else task.exception()
+            logger.critical("the configuration is not followed any more; restart the gate", exc_info=error)
 
     async def _read_again(self, *, is_told: bool) -> None:
         besides = self._gateway.contents
@@ -132,6 +149,10 @@ class Following:
         self._warned_at = now
         for warning in self._listener.warnings(datetime.fromtimestamp(now, UTC)):
             logger.warning("%s", warning)
+
+
+def _one_fault(path: Path, sentence: str) -> ConfigurationError:
+    return ConfigurationError(str(path), [ConfigurationFault(str(path), "", sentence)])
 
 
 def follow(gateway: Gateway, reading: Reading, tls: ListenerTls | None) -> None:

@@ -2,7 +2,7 @@
 
 import logging
 import ssl
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Protocol
@@ -61,10 +61,12 @@ class OwnListener:
         if faults:
             raise ConfigurationError("gateway", faults)
 
+        with_clients = _clients(policy, contents) != _clients(self._policy, self._contents)
+
         def use() -> None:
             self._policy, self._contents = policy, contents
             if self._tls is not None and context is not None:
-                self._tls.replace(context)
+                self._tls.replace(context, with_clients=with_clients)
                 logger.info("new connections are shown the certificate that is in tls.cert_file now")
 
         return use
@@ -93,6 +95,12 @@ class ForeignListener:
     def warnings(self, now: datetime) -> Iterable[str]:
         """Return nothing: its certificates are not ours."""
         return ()
+
+
+def _clients(policy: Policy, contents: Mapping[str, str]) -> str | None:
+    """Return a fingerprint of the CAs whose clients are trusted."""
+    file = None if policy.tls is None else policy.tls.client_ca_file
+    return None if file is None else contents[str(file)]
 
 
 def _files(policy: Policy) -> tuple[str, ...]:

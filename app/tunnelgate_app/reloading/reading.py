@@ -4,9 +4,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from tunnelgate import ConfigurationError, Policy
+from tunnelgate import ConfigurationError, ConfigurationFault, Policy
 from tunnelgate.configuration.sources import beside, files_of, in_full, read_environment, read_yaml
-from tunnelgate_app.reloading.stamps import Stamps, stamps_of
+from tunnelgate_app.reloading.stamps import Stamps, is_special, stamps_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +41,9 @@ def read_configuration(
     try:
         outcome: Policy | ConfigurationError = Policy.from_file(path, environment)
         named = files_of(outcome)
+        faults = [ConfigurationFault(file, "", "is no regular file") for file in named if is_special(file)]
+        if faults:
+            outcome = ConfigurationError(str(path), faults)
     except ConfigurationError as error:
         outcome = error
         named = _named(path, environment)

@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -14,6 +14,8 @@ from tunnelgate.errors import ConfigurationError, ConfigurationFault
 from tunnelgate.reading.strict_json import is_array, is_object
 
 PREFIX = "TUNNELGATE_"
+MAX_SIZE = 1024 * 1024  # octets of a configuration
+_MAX_VALUES = 100_000
 _WRITTEN = ("audit", "file")
 _FILES = (
     _WRITTEN,
@@ -62,13 +64,17 @@ def read_yaml(path: Path) -> dict[str, Any]:
     Raises :class:`~tunnelgate.errors.ConfigurationError` with one sentence when there is none.
     """
     try:
-        text = path.read_text("utf-8")
+        with open(path, "rb", opener=_open) as file:
+            octets = file.read(MAX_SIZE + 1)
+        text = octets.decode("utf-8")
     except OSError as error:
         raise _one_fault(path, f"cannot be read: {error.strerror}") from None
     except UnicodeDecodeError:
         raise _one_fault(path, "cannot be read: it is not UTF-8") from None
+    if len(octets) > MAX_SIZE:
+        raise _one_fault(path, f"is larger than {MAX_SIZE} octets")
     try:
-        value: object = yaml.load(text, _StrictLoader)  # noqa: S506 - the loader is a SafeLoader
+        value = _load(text)
     except yaml.MarkedYAMLError as error:
         line = "" if error.problem_mark is None else f" in line {error.problem_mark.line + 1}"
         raise _one_fault(path, f"is not YAML{line}: {error.problem}") from None
@@ -79,6 +85,42 @@ def read_yaml(path: Path) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise _one_fault(path, "is not a mapping of settings")
     return cast("dict[str, Any]", value)
+
+
+def _open(path: str, flags: int) -> int:
+    # Or opening a pipe would wait for somebody to write into it.
+    descriptor = os.open(path, flags | os.O_NONBLOCK)
+    os.set_blocking(descriptor, True)
+    return descriptor
+
+
+def _load(text: str) -> object:
+    loader = _StrictLoader(text)
+    try:
+        node = loader.get_single_node()
+        if node is None:
+            return None
+        if _count(node, {}) > _MAX_VALUES:
+            raise yaml.YAMLError(f"it has more than {_MAX_VALUES} values where its aliases are written out")
+        value: object = loader.construct_document(node)  # pyright: ignore[reportUnknownMemberType] - the stub leaves the node's type open
+        return value
+    finally:
+        loader.dispose()
+
+
+def _count(node: yaml.Node, counted: dict[yaml.Node, int]) -> int:
+    if node in counted:
+        if not counted[node]:
+            raise yaml.YAMLError("an alias stands within what it is an alias of")
+        return counted[node]
+    counted[node] = 0
+    members: Iterable[yaml.Node] = ()
+    if isinstance(node, yaml.MappingNode):
+        members = (each for pair in node.value for each in pair)
+    elif isinstance(node, yaml.SequenceNode):
+        members = node.value
+    counted[node] = 1 + sum(_count(each, counted) for each in members)
+    return counted[node]
 
 
 def in_full(data: dict[str, Any]) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import socket
 import ssl
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
@@ -245,8 +245,10 @@ def test_a_connection_that_is_aborted_ends_without_a_goodbye(listening: Listenin
         async with listener.tunnel() as tunnel:
             listener.above.transport.write(b"never sent")
             listener.above.transport.abort()
-            with pytest.raises((ssl.SSLEOFError, ConnectionResetError)):
-                await asyncio.to_thread(tunnel.recv)
+            received = b""
+            with suppress(ssl.SSLEOFError, ConnectionResetError):  # which not every Python says
+                received = await asyncio.to_thread(tunnel.recv)
+            assert (received, tunnel.control) == (b"", [])
 
     listening(test)
 
