@@ -91,7 +91,8 @@ def _lines(shown: Shown) -> Iterator[str]:
 
 
 def _line(word: str, text: str) -> str:
-    return f"  {word:<8} {text}"
+    shown = "".join(each if each.isprintable() else " " for each in text)  # a subject may hold anything
+    return f"  {word:<8} {shown}"
 
 
 def _object(shown: Shown) -> Mapping[str, Any]:

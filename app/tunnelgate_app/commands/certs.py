@@ -6,7 +6,6 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Final, TypeVar
 
-import orjson
 import typer
 
 from tunnelgate.configuration.fields import duration
@@ -27,7 +26,7 @@ from tunnelgate_app.certificates.names import names_of_domain, read_name
 from tunnelgate_app.certificates.owner import Owner, open_keys, unreachable
 from tunnelgate_app.certificates.rotating import begin_rotation, finish_rotation, sign_with_next
 from tunnelgate_app.certificates.showing import as_json, as_text, examine
-from tunnelgate_app.commands.shared import FOUND_WRONG, say_what_is_wrong
+from tunnelgate_app.commands.shared import FOUND_WRONG, print_json, say_what_is_wrong
 
 app = typer.Typer(
     name="certs",
@@ -199,7 +198,10 @@ def show(
     """
     hostnames = [_read("--host", each, read_name) for each in host or ()]
     shown = examine(read_folder(output, _SHOWN), hostnames, datetime.now(UTC), open_keys(output))
-    typer.echo(orjson.dumps(as_json(shown), option=orjson.OPT_INDENT_2) if as_machine else as_text(shown))
+    if as_machine:
+        print_json(as_json(shown))
+    else:
+        typer.echo(as_text(shown))
     if any(each.is_wrong for each in shown):
         raise typer.Exit(FOUND_WRONG)
 

@@ -62,6 +62,8 @@ def import_(  # noqa: PLR0917 - typer reads them by name
     is_printed = output == _STANDARD_OUTPUT
     if not is_printed:
         check_is_new(output, force=force)
+        if output.exists() and output.samefile(config):
+            raise CommandError(f"{output} is the proxy's file itself; --output names another")
     file = read_proxy_file(config, tunnel_domain=tunnel_domain)
     paths = _by_route("--path", path, file.routes)
     token_files = _by_route("--token-file", token_file, file.routes)

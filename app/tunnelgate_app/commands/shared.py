@@ -1,10 +1,12 @@
 """What commands have in common: their exit codes, how they say what is wrong, and their options."""
 
+import json
 from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
-from typing import Annotated, ParamSpec
+from typing import Annotated, Any, ParamSpec
 
+import orjson
 import typer
 
 from tunnelgate import ConfigurationError
@@ -38,3 +40,9 @@ def say_what_is_wrong(command: Callable[_P, None]) -> Callable[_P, None]:
             raise typer.Exit(FOUND_WRONG) from None
 
     return wrapped
+
+
+def print_json(document: Any) -> None:
+    """Print ``document`` as JSON in ASCII, in which nothing of what others said moves a cursor."""
+    plain = orjson.loads(orjson.dumps(document, option=orjson.OPT_UTC_Z))
+    typer.echo(json.dumps(plain, indent=2).replace("\x7f", "\\u007f"))

@@ -5,7 +5,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import orjson
 import typer
 
 from tunnelgate_app.administration import operations
@@ -26,7 +25,7 @@ from tunnelgate_app.administration.telling import (
     tunnel_table,
 )
 from tunnelgate_app.certificates.owner import Owner
-from tunnelgate_app.commands.shared import say_what_is_wrong
+from tunnelgate_app.commands.shared import print_json, say_what_is_wrong
 
 if TYPE_CHECKING:  # what it imports may be missing
     from tunnelgate_app.administration.client import TunnelsClient
@@ -98,7 +97,7 @@ def create(
     typer.echo("".join(f"warning: {each}\n" for each in place.warnings()), nl=False, err=True)
     if as_json:
         state = State.NEEDS_CERTIFICATE
-        _print_json({**tunnel.document(state), "token": _token_document(token, place, reveal=reveal)})
+        print_json({**tunnel.document(state), "token": _token_document(token, place, reveal=reveal)})
     else:
         typer.echo(tunnel_lines(tunnel, State.NEEDS_CERTIFICATE))
         _print_token(token, place, reveal=reveal)
@@ -121,7 +120,7 @@ def list_(
     with _client(api_url, auth_token_file) as client:
         tunnels = operations.list_tunnels(client, archived=archived)
     if as_json:
-        _print_json([tunnel.document(state) for tunnel, state in tunnels])
+        print_json([tunnel.document(state) for tunnel, state in tunnels])
     else:
         typer.echo(tunnel_table(tunnels) if tunnels else "There are no tunnels.")
 
@@ -147,7 +146,7 @@ def show(
     state = state_of(tunnel, certificates)
     if as_json:
         listed = [each.document(now) for each in certificates]
-        _print_json({**tunnel.document(state), "certificates": listed})
+        print_json({**tunnel.document(state), "certificates": listed})
     else:
         typer.echo(tunnel_lines(tunnel, state))
         if certificates:
@@ -178,7 +177,7 @@ def add_ca(
     with _client(api_url, auth_token_file) as client:
         registered = operations.add_ca(client, chosen, authority)
     if as_json:
-        _print_json({**registered.certificate.document(now), "was_there": registered.was_there})
+        print_json({**registered.certificate.document(now), "was_there": registered.was_there})
     else:
         typer.echo(
             f"{file} was registered for {chosen} before; nothing was sent."
@@ -207,7 +206,7 @@ def list_cas(
     with _client(api_url, auth_token_file) as client:
         certificates = client.certificates(chosen, archived=archived)
     if as_json:
-        _print_json([each.document(now) for each in certificates])
+        print_json([each.document(now) for each in certificates])
     else:
         nothing = f"{chosen} has no CA. It takes no traffic until one is registered."
         typer.echo(certificate_table(certificates, now) if certificates else nothing)
@@ -238,7 +237,7 @@ def archive_ca(
             _confirm(what, "the CA's id", certificate_id)
         certificate = client.archive_certificate(chosen, certificate_id)
     if as_json:
-        _print_json(certificate.document(now))
+        print_json(certificate.document(now))
     else:
         typer.echo(f"{certificate.id} is archived.")
 
@@ -268,7 +267,7 @@ def reveal_token(
         tunnel, token = operations.reveal_token(client, chosen, place)
     typer.echo("".join(f"warning: {each}\n" for each in place.warnings()), nl=False, err=True)
     if as_json:
-        _print_json({"tunnel_id": tunnel.id, "token": _token_document(token, place, reveal=reveal)})
+        print_json({"tunnel_id": tunnel.id, "token": _token_document(token, place, reveal=reveal)})
     else:
         _print_token(token, place, reveal=reveal)
 
@@ -301,7 +300,7 @@ def rotate_token(
     effect = effect_of_rotation(tunnel.transport)
     if as_json:
         told = {"tunnel_id": tunnel.id, "transport": tunnel.transport, "effect": effect}
-        _print_json({**told, "token": _token_document(token, place, reveal=reveal)})
+        print_json({**told, "token": _token_document(token, place, reveal=reveal)})
     else:
         _print_token(token, place, reveal=reveal)
         typer.echo(effect)
@@ -331,7 +330,7 @@ def archive(
                 _confirm(_what_archiving_does(tunnel), "the tunnel's id", chosen)
             tunnel = client.archive(chosen)
     if as_json:
-        _print_json(tunnel.document(State.ARCHIVED))
+        print_json(tunnel.document(State.ARCHIVED))
     else:
         typer.echo(tunnel_lines(tunnel, State.ARCHIVED))
 
@@ -397,7 +396,3 @@ def _print_token(token: TunnelToken, place: Place, *, reveal: bool) -> None:
     typer.echo(f"The token {token.id} is in {place.token_file}, which its owner alone can read.")
     if reveal:
         typer.echo(token.value)
-
-
-def _print_json(document: Any) -> None:
-    typer.echo(orjson.dumps(document, option=orjson.OPT_INDENT_2 | orjson.OPT_UTC_Z).decode())

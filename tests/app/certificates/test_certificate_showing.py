@@ -146,3 +146,11 @@ def test_a_name_that_is_not_there_is_shown_as_none() -> None:
     nameless = authority(subject="")
 
     assert "  subject  none\n  issuer   none\n" in as_text(examined(of("ca", nameless)))
+
+
+def test_nothing_of_a_name_moves_the_cursor() -> None:
+    ca = authority(subject="a\x1b[2J\x07\u202eb")
+
+    shown = as_text(examined({"ca.crt": ca.pem.encode()}))
+
+    assert "  subject  CN=a [2J  b\n" in shown

@@ -105,6 +105,15 @@ def test_nothing_is_overwritten_unless_it_was_given_up(config: Path) -> None:
     assert output.read_text() != "mine"
 
 
+def test_the_file_of_the_proxy_itself_is_never_overwritten(config: Path) -> None:
+    before = config.read_text("utf-8")
+
+    done = tunnelgate("import", config, "--no-connect", "--force", "--output", config)
+
+    assert (done.exit_code, config.read_text("utf-8")) == (1, before)
+    assert done.output == f"{config} is the proxy's file itself; --output names another\n"
+
+
 def test_a_token_is_read_sent_and_named_but_never_written(tmp_path: Path) -> None:
     token_file = tmp_path / "docs token"
     token_file.write_text("secret-token\n")
