@@ -17,7 +17,7 @@ from tunnelgate.upstream.dialling import Resolve, resolve_by_system
 from tunnelgate.upstream.health import HealthReport
 from tunnelgate.upstream.proxy import UpstreamProxy
 from tunnelgate_app.lifespans import LifespanError, Lifespans
-from tunnelgate_app.reloading.aside import run_aside
+from tunnelgate_app.reloading.aside import Aside
 from tunnelgate_app.reloading.changes import Changes, compare
 from tunnelgate_app.reloading.generation import Generation, Lasting, Opening
 from tunnelgate_app.reloading.retiring import Retiring
@@ -56,6 +56,7 @@ class Gateway:
         self._retiring = Retiring(self._lifespans, lasting.calls)
         self._changing = asyncio.Lock()
         self._companions: list[Companion] = []
+        self._aside = Aside()
         lasting.calls.judge_by(first.gate)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -99,11 +100,11 @@ class Gateway:
         self._companions.append(companion)
 
     async def aside(self, function: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
-        """Return what ``function`` returns in a thread of its own, so that nothing else keeps it waiting.
+        """Return what ``function`` returns in a thread that is for changes alone.
 
         Raises :class:`~tunnelgate_app.reloading.aside.LeftBehindError` where it does not end in time.
         """
-        return await run_aside(lambda: function(*args, **kwargs), ASIDE_SECONDS)
+        return await self._aside.run(lambda: function(*args, **kwargs), ASIDE_SECONDS)
 
     async def change_to(self, policy: Policy, open_beside: OpenBeside | None = None) -> Changes | None:
         """Let ``policy`` hold from now on, or say why it cannot and leave everything as it was.
@@ -175,6 +176,7 @@ class Gateway:
         for companion in self._companions:
             await companion.stop()
         await self._retiring.stop()
+        self._aside.end()
         failures = await self._lifespans.end()
         if failures:
             await send({"type": "lifespan.shutdown.failed", "message": "; ".join(failures)})
