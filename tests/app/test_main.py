@@ -49,7 +49,7 @@ def test_uvicorn_serves_the_gateway_and_says_when_it_should_be_run_otherwise(
     configuration = prepare_docs_alone(tmp_path, port, documents)
 
     env = environment(tmp_path, TUNNELGATE_CONFIG=str(configuration))
-    with running(uvicorn("--port", str(port), *options), env) as server:
+    with running(uvicorn("--port", str(port), *options), env, ready="Uvicorn running on") as server:
         answers, wrong = DemoClient(DemoState.from_folder(tmp_path)).probe(ROUTES["docs"])
         server.process.send_signal(signal.SIGINT)
         code = server.process.wait(LIMIT)

@@ -1,5 +1,6 @@
 import os
 from collections.abc import Mapping
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -103,6 +104,18 @@ def test_a_file_is_read_as_the_mapping_that_it_is(file: Path) -> None:
         pytest.param("a: !!timestamp x", "is not YAML", id="a tag that does not fit"),
         pytest.param("a: !!map [x]", "is not YAML", id="a list that calls itself a mapping"),
         pytest.param("a: " + "[" * 2000, "is not YAML", id="lists without end"),
+        pytest.param(
+            "a: &x [*x]",
+            "is not YAML: an alias stands within what it is an alias of",
+            id="a list that has itself in it",
+        ),
+        pytest.param(
+            "a: &a [1, 2, 3, 4, 5, 6, 7, 8, 9]\n"
+            + "".join(f"{new}: &{new} [{', '.join([f'*{old}'] * 9)}]\n" for old, new in pairwise("abcdefg")),
+            "is not YAML: it has more than 100000 values where its aliases are written out",
+            id="aliases that multiply",
+        ),
+        pytest.param("a: " + "x" * 1024 * 1024, "is larger than 1048576 octets", id="more than is read"),
     ],
 )
 @pytest.mark.promise("whole-configuration")
