@@ -24,7 +24,7 @@ from tests.support.certificates import (
     Credential,
     client_context,
 )
-from tests.support.servers import serve
+from tests.support.servers import NEEDS_IPV6, serve
 from tunnelgate import ConfigurationError, uvicorn_http
 from tunnelgate.asgi import Receive, Scope, Send
 from tunnelgate_app.listening.addresses import open_listener
@@ -33,17 +33,6 @@ from tunnelgate_app.listening.tls_files import TlsFiles, open_tls
 from tunnelgate_app.server import Loop, Parser, Server, Transport, run
 
 LIMIT = 10  # seconds that anything here may take
-
-
-def _has_ipv6() -> bool:
-    try:
-        with socket.create_server(("::1", 0), family=socket.AF_INET6):
-            return True
-    except OSError:
-        return False
-
-
-NEEDS_IPV6 = pytest.mark.skipif(not _has_ipv6(), reason="this machine has no IPv6 loopback")
 
 
 @pytest.fixture

@@ -32,7 +32,7 @@ from tests.app.doctor.fakes import connector as cloudflared
 from tests.support import tunnels_api
 from tests.support.certificates import DAY
 from tests.support.listing import answering_server, listed, tool
-from tests.support.processes import SCRIPTS, environment, free_port
+from tests.support.processes import SCRIPTS, environment, free_port, timed
 from tests.support.remote import served_elsewhere
 from tests.support.tokens import ISSUER
 from tunnelgate.asgi import ASGIApp, Receive, Scope, Send
@@ -68,7 +68,7 @@ def as_a_person(
     command = [sys.executable, "-c", code, str(SCRIPTS / "tunnelgate"), *arguments]
     env = environment(folder)
     if octets is not None:  # which is no room for notes of branches either
-        env = {name: value for name, value in env.items() if not name.startswith("COVERAGE_")}
+        env = timed(env)
     return subprocess.run(command, env=env, capture_output=True, text=True, timeout=LIMIT, check=False)
 
 

@@ -34,13 +34,13 @@ from tests.support.leaks import (
     wait_until,
 )
 from tests.support.mcp import legacy, modern
-from tests.support.processes import NOTING_SECONDS, SCRIPTS, Running, environment, free_port, running
+from tests.support.processes import SCRIPTS, Running, environment, free_port, running, timed
 from tests.support.tokens import ISSUER, jwks
 
 TIMEOUT = 3.0  # seconds that the gate has
 LAST_WORDS = 0.75  # of these, in which it tells who still waits
 AT_ONCE = 1.0
-LATE = 1.0 + NOTING_SECONDS  # what the process may stay beyond that
+LATE = 1.0  # what the process may stay beyond that
 STOPPING = "The gate is stopping"
 PARSERS = ["strict", "h11"]
 ERAS = [pytest.param(legacy, id="legacy"), pytest.param(modern, id="modern")]
@@ -114,7 +114,8 @@ def served(folder: Path, parser: str, *, timeout: float = TIMEOUT, **route: Any)
         file = folder / "tunnelgate.yaml"
         file.write_text(json.dumps(described), "ascii")
         command = [str(SCRIPTS / "tunnelgate"), "serve", "--config", str(file), "--http", parser]
-        with running(command, environment(folder, PYTHONPATH=str(REPOSITORY)), cwd=folder) as program:
+        env = timed(environment(folder, PYTHONPATH=str(REPOSITORY)))
+        with running(command, env, cwd=folder) as program:
             yield Served(port, program, server, closing)
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.processes import NOTING_SECONDS, Running, environment, running
+from tests.support.processes import Running, environment, running, timed
 from tests.support.servers import exchange_bytes
 from tunnelgate_servers.hosting import OptionsError
 from tunnelgate_servers.hosting.running import authority, open_listener
@@ -109,9 +109,10 @@ def wait_for(file: Path) -> None:
 
 
 @contextmanager
-def started(folder: Path, host: str = "127.0.0.1") -> Generator[Program]:
+def started(folder: Path, host: str = "127.0.0.1", *, is_timed: bool = False) -> Generator[Program]:
     command = [sys.executable, "-c", PROGRAM, host]
-    with running(command, environment(folder), folder, "sample listens on ") as process:
+    env = environment(folder)
+    with running(command, timed(env) if is_timed else env, folder, "sample listens on ") as process:
         yield Program(process, folder, host)
 
 
@@ -165,12 +166,12 @@ def test_told_to_stop_it_does_not_wait_for_ever(tmp_path: Path) -> None:
 
 
 def test_told_to_stop_twice_it_does_not_wait_at_all(tmp_path: Path) -> None:
-    with started(tmp_path) as program, program.ask_and_wait(3600):
+    with started(tmp_path, is_timed=True) as program, program.ask_and_wait(3600):
         program.stop()
         program.wait_until_refused()
         still_there = program.running.process.poll()
         program.stop()
-        code = program.end(4 + NOTING_SECONDS)  # one second less than it would wait
+        code = program.end(4)  # one second less than it would wait
 
     assert (still_there, code) == (None, 0)
 

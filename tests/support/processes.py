@@ -13,8 +13,6 @@ from pathlib import Path
 
 SCRIPTS = Path(sys.executable).parent
 READY = "Application startup complete"
-# What a program takes longer whose branches are noted: it writes them down when it ends.
-NOTING_SECONDS = 1.5 if any(name.startswith("COVERAGE_") for name in os.environ) else 0.0
 _LIMIT = 60
 
 
@@ -33,6 +31,11 @@ def environment(home: Path, **variables: str) -> dict[str, str]:
         **{name: value for name, value in os.environ.items() if name.startswith("COVERAGE_")},
         **variables,
     }
+
+
+def timed(env: Mapping[str, str]) -> dict[str, str]:
+    """Return ``env`` for a program whose end is timed: it has no notes of its branches to write down then."""
+    return {name: value for name, value in env.items() if not name.startswith("COVERAGE_")}
 
 
 @dataclass

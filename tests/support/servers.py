@@ -7,11 +7,24 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Any
 
+import pytest
+
 from tunnelgate.asgi import ASGIApp
 from tunnelgate_app.listening.contexts import ListenerTls
 from tunnelgate_app.server import HANDSHAKE_SECONDS, Loop, Parser, Server, Transport
 
 _START_TIMEOUT = 20
+
+
+def _has_ipv6() -> bool:
+    try:
+        with socket.create_server(("::1", 0), family=socket.AF_INET6):
+            return True
+    except OSError:
+        return False
+
+
+NEEDS_IPV6 = pytest.mark.skipif(not _has_ipv6(), reason="this machine has no IPv6 loopback")
 
 
 @contextmanager

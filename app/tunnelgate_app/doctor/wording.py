@@ -1,14 +1,13 @@
 """What of foreign texts is shown: one line of bounded length, without what a terminal obeys or secrets."""
 
-import unicodedata
 from collections.abc import Iterable
+
+from tunnelgate_app.asking.answers import printable
 
 MAX_SHOWN = 600  # characters of one text
 _LEFT_OUT = "(left out)"
 _CUT = "…"
 _MIN_SECRET = 4  # characters; what is shorter stands in every text by chance
-# Control characters, those that change the direction of a text, halves of a pair, and unassigned ones.
-_NOT_SHOWN = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 
 
 class Wording:
@@ -26,9 +25,7 @@ class Wording:
         """Return ``text`` on one line, without secrets and what is no plain character."""
         for secret in sorted(self._secrets, key=len, reverse=True):
             text = _without_beginning(text.replace(secret, _LEFT_OUT), secret)
-        shown = "".join(" " if unicodedata.category(each) in _NOT_SHOWN else each for each in text)
-        shown = " ".join(shown.split())
-        return shown if len(shown) <= most else f"{shown[: most - 1]}…"
+        return printable(text, most)
 
 
 def _without_beginning(text: str, secret: str) -> str:

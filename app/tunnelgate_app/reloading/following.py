@@ -89,10 +89,10 @@ class Following:
                 stamps = await self._gateway.aside(stamps_of, self._settling.known)
                 if is_told or self._settling.look(stamps):
                     await self._read_within(stamps, is_told=is_told)
+                if self._clock() - self._warned_at >= _DAY:
+                    self._warn()
             except Exception:
                 logger.exception("the configuration could not be reloaded; the one before it still holds")
-            if self._clock() - self._warned_at >= _DAY:
-                self._warn()
 
     async def _is_told_within(self, seconds: float) -> bool:
         with suppress(TimeoutError):

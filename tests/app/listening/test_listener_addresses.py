@@ -2,6 +2,7 @@ import socket
 
 import pytest
 
+from tests.support.servers import NEEDS_IPV6
 from tunnelgate_app.listening.addresses import ListenError, address_of, open_listener, split_address
 
 
@@ -17,17 +18,6 @@ from tunnelgate_app.listening.addresses import ListenError, address_of, open_lis
 )
 def test_an_address_is_split_into_host_and_port(listen_addr: str, host: str, port: int) -> None:
     assert split_address(listen_addr) == (host, port)
-
-
-def _has_ipv6() -> bool:
-    try:
-        with socket.create_server(("::1", 0), family=socket.AF_INET6):
-            return True
-    except OSError:
-        return False
-
-
-NEEDS_IPV6 = pytest.mark.skipif(not _has_ipv6(), reason="this machine has no IPv6 loopback")
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,5 @@
 import asyncio
+import threading
 import time
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
@@ -13,12 +14,14 @@ from tests.support.leaks import HOST
 from tests.support.proxied import until
 from tests.support.reloading import describe, lives, write_whole
 from tunnelgate import Policy
+from tunnelgate_app import gateway
 from tunnelgate_app.gateway import Gateway, create_gateway
 from tunnelgate_app.reloading.following import Following
 from tunnelgate_app.reloading.reading import read_configuration
 
 pytestmark = pytest.mark.anyio
 
+LIMIT = 20  # seconds that anything here may take
 DAY = 24 * 60 * 60
 STILL = "configuration not reloaded: it still has the faults that were told"
 UPSTREAM = {"upstream": "http://127.0.0.1:9000"}
@@ -235,3 +238,41 @@ async def test_a_gateway_that_has_stopped_looks_no_more(followed: Followed) -> N
         assert asyncio.all_tasks() > before
 
     assert asyncio.all_tasks() == before
+
+
+@pytest.mark.promise("changes-whole")
+async def test_what_does_not_end_is_a_fault_and_the_next_change_holds(
+    followed: Followed, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gateway, "ASIDE_SECONDS", 0.5)
+    released = threading.Event()
+    followed.listener.meanwhile = lambda: released.wait(LIMIT)
+
+    async with lives(followed.gateway):
+        followed.write("read")
+        fault = f"{followed.file}: takes longer than 0.5 seconds to read and to open"
+        await until(lambda: fault in caplog.messages)
+        kept = followed.tools
+        followed.listener.meanwhile = lambda: None
+        followed.write("list")
+        await until(lambda: followed.tools == ("list",))
+        released.set()
+
+    assert kept == ("search",)
+    assert caplog.messages.count(fault) == 1
+
+
+@pytest.mark.parametrize("error", [asyncio.CancelledError, GeneratorExit])
+async def test_that_nothing_is_followed_any_more_is_said(
+    followed: Followed, caplog: pytest.LogCaptureFixture, error: type[BaseException]
+) -> None:
+    def end() -> None:
+        raise error
+
+    followed.listener.meanwhile = end
+
+    async with lives(followed.gateway):
+        followed.write("read")
+        await until(lambda: any(record.levelname == "CRITICAL" for record in caplog.records))
+
+    assert "the configuration is not followed any more; restart the gate" in caplog.messages
